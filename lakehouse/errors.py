@@ -1,0 +1,118 @@
+"""Every error a user can meet: what went wrong, where, and how to mend it.
+
+    LakehouseError                1  could not run
+    ├── UsageError                2  the command's words are off
+    ├── ProjectError              1  project root, settings or environment
+    ├── ContractErrors            3  findings in contract files, all of them at once
+    ├── RefusedError              3  the request was understood and refused
+    │   ├── LakeMissingError      3  no lake at this place
+    │   ├── LakeMismatchError     3  lake.json and the control database disagree
+    │   ├── FormatVersionError    3  a lake of another format version
+    │   ├── SchemaMismatchError   3  data does not have the table's exact schema
+    │   ├── UnsupportedTableError 3  a Delta feature that would read wrongly
+    │   ├── FileRejectedError     3  a delivered file that cannot be taken
+    │   └── KnowledgeTimeError    3  a past `known_at` on a table without history
+    └── StorageError              1  the lake could not be read or written
+        ├── LeaseTakenError       1  somebody else works on the table
+        └── FencedOutError        1  a newer holder has committed; this one must not
+
+Messages are lower case without a full stop, names in backticks, and never hold a data value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lakehouse.model import Finding
+
+
+class LakehouseError(Exception):
+    """A failure with a place and a remedy.
+
+    Args:
+        message: what is wrong, one line.
+        where: `file:line`, table or command concerned.
+        hint: the next step that mends it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class UsageError(LakehouseError):
+    """The command's words are off."""
+
+    exit_code = 2
+
+
+class ProjectError(LakehouseError):
+    """The project root, its settings or its environment cannot be used."""
+
+
+class ContractErrors(LakehouseError):
+    """Everything that is wrong in the contract files, at once."""
+
+    exit_code = 3
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        lines = "\n".join(str(finding) for finding in self.findings)
+        super().__init__(f"{len(self.findings)} mistakes in contracts\n{lines}")
+
+
+class RefusedError(LakehouseError):
+    """The request was understood and refused."""
+
+    exit_code = 3
+
+
+class LakeMissingError(RefusedError):
+    """There is no lake at this place."""
+
+
+class LakeMismatchError(RefusedError):
+    """The lake's marker file and the control database disagree."""
+
+
+class FormatVersionError(RefusedError):
+    """The lake was written by another format version."""
+
+
+class SchemaMismatchError(RefusedError):
+    """The data does not have the table's exact schema."""
+
+
+class UnsupportedTableError(RefusedError):
+    """The table uses a Delta feature that would be read wrongly."""
+
+
+class FileRejectedError(RefusedError):
+    """A delivered file cannot be taken."""
+
+
+class KnowledgeTimeError(RefusedError):
+    """A past `known_at` was asked of a table that keeps no history."""
+
+
+class StorageError(LakehouseError):
+    """The lake could not be read or written."""
+
+
+class LeaseTakenError(StorageError):
+    """Another holder has the table's lease."""
+
+
+class FencedOutError(StorageError):
+    """A newer holder has committed to the table; this one must not."""

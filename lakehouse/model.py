@@ -1,0 +1,97 @@
+"""The vocabulary: tiers, table ids, findings. Frozen, typed, and without any dependency.
+
+Ledger kinds are here because the gateway, the gate and the ledger all speak them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Tier(StrEnum):
+    """Where a table stands on the way of the data."""
+
+    RAW = "raw"
+    STAGED = "staged"
+    CURATED = "curated"
+    FEATURES = "features"
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, order=True)
+class TableId:
+    """`tier.domain.table`, the name of a table everywhere."""
+
+    tier: Tier
+    domain: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.tier}.{self.domain}.{self.table}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The Dagster asset key's parts."""
+        return (self.tier.value, self.domain, self.table)
+
+    def at(self, tier: Tier) -> TableId:
+        """The same table in another tier."""
+        return TableId(tier, self.domain, self.table)
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing found wrong: `code` is stable for programs, the rest is for people."""
+
+    code: str
+    level: Level
+    where: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.level}: {self.message} [{self.code}]"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class EventKind(StrEnum):
+    """What happened to rows of a batch; the words of invariant 3 (conserved)."""
+
+    READ = "read"
+    STAGED = "staged"
+    QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    SUPERSEDED = "superseded"
+    DELETED = "deleted"
+    SUPPRESSED = "suppressed"
+    HELD = "held"
+    ERASED = "erased"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class LedgerEvent:
+    """An append-only ledger line: `count` rows of `batch` in `table` became `kind` because of `cause`.
+
+    `pending` is never written: it is what `read` leaves after all other kinds.
+    """
+
+    batch: int
+    table: TableId
+    kind: EventKind
+    count: int
+    cause: str
+
+
+#: Columns the platform adds to staged tables, in this order, before the contract's own.
+BATCH, ROW, LANDED_AT, ENTITY = "_batch", "_row", "_landed_at", "_entity"
+#: Raw only: why a row could not be split (its bytes then stand in `_bytes`).
+BAD, BYTES = "_bad", "_bytes"

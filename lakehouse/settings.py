@@ -1,0 +1,106 @@
+"""Environment to typed settings: where the project, the lake, the control database and the key are.
+
+Read when asked, never at import. Variables carry the prefix `LAKEHOUSE_` (`LAKEHOUSE_LAKE`, `LAKEHOUSE_CONTROL_URL`,
+`LAKEHOUSE_KEY_FILE`, `LAKEHOUSE_ENVIRONMENT`, `LAKEHOUSE_PROJECT`); a secret may also come from a file
+(`LAKEHOUSE_CONTROL_URL_FILE`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.errors import ProjectError
+
+PREFIX = "LAKEHOUSE_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where everything is.
+
+    Attributes:
+        project: the project root (holds `policies/`, `assets/`, `resources/`, `dbt/`).
+        lake: the lake's root, a path or URI.
+        control_url: SQLAlchemy URL of the control database.
+        key_file: the file with the key that entity ids are hashed with.
+        environment: a word that lake and control database must agree on.
+    """
+
+    project: Path
+    lake: str
+    control_url: str
+    key_file: Path
+    environment: str = "dev"
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The project root: `LAKEHOUSE_PROJECT`, else the nearest folder with `[tool.lakehouse]` in its `pyproject.toml`.
+
+    Raises:
+        ProjectError: no such folder at or above `start` (default: the working directory).
+    """
+    named = os.environ.get(PREFIX + "PROJECT")
+    if start is None and named:
+        return Path(named).resolve()
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if _marks_project(folder / "pyproject.toml"):
+            return folder
+    raise ProjectError(
+        "no lakehouse project here",
+        where=str(here),
+        hint="change into a folder whose `pyproject.toml` has a `[tool.lakehouse]` table, or set `LAKEHOUSE_PROJECT`",
+    )
+
+
+def load_settings(project: Path | None = None, *, lake: str | None = None) -> Settings:
+    """Settings from the environment, with defaults inside the project (`.lake`).
+
+    Args:
+        project: the project root; found by `find_project` when not given.
+        lake: overrides `LAKEHOUSE_LAKE`; everything that defaults to a place in the lake moves along.
+
+    Raises:
+        ProjectError: no project, or a `*_FILE` variable names a file that cannot be read.
+    """
+    root = project.resolve() if project else find_project()
+    place = lake or _variable("LAKE") or str(root / ".lake")
+    if "://" not in place:
+        place = str(Path(place).expanduser().resolve())
+    private = root / ".lake" if "://" in place else Path(place)
+    control = private / "control"
+    return Settings(
+        project=root,
+        lake=place,
+        control_url=_variable("CONTROL_URL") or f"sqlite:///{control / 'control.db'}",
+        key_file=Path(_variable("KEY_FILE") or control / "entity.key"),
+        environment=_variable("ENVIRONMENT") or "dev",
+    )
+
+
+def _marks_project(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        return "lakehouse" in tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError("not readable as TOML", where=str(file), hint="mend the file's syntax") from error
+
+
+def _variable(name: str) -> str | None:
+    """The variable's value, or the content of the file that `<name>_FILE` names."""
+    value = os.environ.get(PREFIX + name)
+    if value:
+        return value
+    file = os.environ.get(f"{PREFIX}{name}_FILE")
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ProjectError(
+            f"`{PREFIX}{name}_FILE` names a file that cannot be read", where=file, hint="check the path and its mode"
+        ) from error
