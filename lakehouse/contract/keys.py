@@ -1,0 +1,185 @@
+"""What ODCS lacks: the keys under the custom property `lakehouse`, each with its meaning.
+
+The one list of them. Editors' JSON schema, the loader's check of shapes and the test that every key is documented in
+docs/contracts.md all read it. A place is where in ODCS the custom property stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lakehouse.contract import canonical
+
+Shape = dict[str, Any]
+
+_DURATION = r"^P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$"
+_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+_TABLE = r"^(staged|curated|features)\.[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"
+
+
+def _text(description: str, **more: Any) -> Shape:
+    return {"type": "string", "minLength": 1, "description": description, **more}
+
+
+def _choice(description: str, *values: str) -> Shape:
+    return {"enum": list(values), "description": description}
+
+
+def _flag(description: str) -> Shape:
+    return {"type": "boolean", "description": description}
+
+
+def _list(description: str, item: Shape) -> Shape:
+    return {"type": "array", "minItems": 1, "items": item, "description": description}
+
+
+def _mapping(description: str, properties: dict[str, Shape], *, required: tuple[str, ...] = ()) -> Shape:
+    shape: Shape = {"type": "object", "description": description, "properties": properties}
+    return {**shape, "additionalProperties": False, **({"required": list(required)} if required else {})}
+
+
+_FORMS = {"enum": list(canonical.FORMS)}
+_SEVERITY = _choice(
+    "What a failure does: `error` blocks what comes after, `warning` is only shown.", "error", "warning"
+)
+_TOLERANCE: Shape = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "description": "Share of rows that may fail before the check does.",
+}
+_OVERRIDE = _mapping("How one check counts.", {"severity": _SEVERITY, "tolerance": _TOLERANCE})
+
+SOURCE = _mapping(
+    "One feed: which files of the table's landing folder, and how to read them.",
+    {
+        "name": _text("Name of the feed.", pattern=_NAME),
+        "pattern": _text("Which files of the landing folder (shell pattern)."),
+        "format": _choice("How the files are written; `.gz` and `.zst` are unpacked by name.", "csv"),
+        "delimiter": _text("Character between two fields.", maxLength=1),
+        "quote": _text("Character around a field.", maxLength=1),
+        "header": _flag("Whether the first line names the columns."),
+        "encoding": _choice("Encoding of the files.", "utf-8"),
+        "complete": _choice(
+            "When a file is whole: `settle` (unchanged for 10 s) or `marker` (`<file>.done` is there).",
+            "settle",
+            "marker",
+        ),
+        "keep_days": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 30,
+            "description": "Days a taken file stays in landing; it holds clear personal data.",
+        },
+        "delivered_at": _text(
+            "strptime pattern of the file's name: the day it was delivered. A day is known at its end, in UTC."
+        ),
+    },
+    required=("name",),
+)
+
+ENTITY = _mapping(
+    "Whose rows these are: what can be forgotten, exported and held.",
+    {
+        "type": _text("Entity type, the same word in every table.", pattern=_NAME),
+        "key": _text("Column with the entity's id."),
+        "surrogate": _text("Column that shows `_entity`, for tables without an id."),
+        "canonical": _list("Forms of the id before it is hashed.", _FORMS),
+        "optional": _flag("Whether rows without an id are allowed."),
+    },
+    required=("type",),
+)
+
+LINK = _mapping(
+    "How entities of one type lead to those of another.",
+    {
+        "from": _text("Entity type that is linked."),
+        "to": _text("Entity type it belongs to."),
+        "via": _text("Table whose rows hold both keys.", pattern=_TABLE),
+        "when": {"type": "object", "description": "Column and value: only such rows link."},
+        "shared": _choice("What an erasure does to what several people share.", "keep", "erase"),
+    },
+    required=("from", "to", "via"),
+)
+
+CONTRACT_KEYS: dict[str, Shape] = {"links": _list("Links between entity types.", LINK)}
+
+TABLE_KEYS: dict[str, Shape] = {
+    "tier": _choice("Where the table stands; raw tables come by themselves.", "staged", "curated", "features"),
+    "sources": _list("Feeds of a staged table.", SOURCE),
+    "inputs": _list("Tables that a curated or feature table is made from.", _text("tier.domain.table", pattern=_TABLE)),
+    "entity": ENTITY,
+    "event_time": _text("Column that says when it happened; its zone is ODCS `defaultTimezone`."),
+    "scope": _text("Word for tables that share a ground for being kept.", pattern=_NAME),
+    "load_mode": _choice("How deliveries meet what is there: `append` keeps the first of a key.", "append"),
+    "history": _flag("Whether the past stays readable."),
+    "layout": _choice("How files are cut and sorted.", "entity", "time", "time+entity", "none"),
+    "drift": _choice("What a delivery with other columns does.", "evolve", "freeze", "discard_row", "discard_value"),
+    "retention": _text("How long rows are kept, counted from the event.", pattern=_DURATION),
+    "refresh": _choice("How a curated or feature table is rebuilt.", "full", "by_month"),
+}
+
+COLUMN_KEYS: dict[str, Shape] = {
+    "category": _text("Data category (fideslang key); `user` and below is personal."),
+    "canonical": {**_FORMS, "description": "Form of a value before it is compared by a foreign key or hashed."},
+    "pseudonym_domain": _text("Domain in which the column's tokens are equal."),
+    "raw_clear": _text("Reason why the column may stay readable in raw for ever."),
+    "null_words": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": ["string", "null"]},
+        "description": "Delivered words that mean missing; the empty field alone when nothing is said.",
+    },
+    "occurrence_over": _list("The column numbers repeats of these columns within a file, from 1.", _text("column")),
+    "checks": _mapping(
+        "Severity and tolerance of the checks that the column promises by itself.",
+        dict.fromkeys(("type", "required", "enum", "range", "length", "pattern", "unique"), _OVERRIDE),
+    ),
+}
+
+RELATIONSHIP_KEYS: dict[str, Shape] = {
+    "check": _text("Name of the foreign key's check.", pattern=_NAME),
+    "severity": _SEVERITY,
+    "tolerance": _TOLERANCE,
+}
+
+QUALITY_KEYS: dict[str, Shape] = {"tolerance": _TOLERANCE}
+
+#: ODCS `quality` of `type: custom, engine: lakehouse`: what its `implementation` holds.
+COMPARE = _mapping(
+    "A column against another one, or against a value.",
+    {
+        "compare": _text("Column on the left."),
+        "operator": _choice(
+            "How they must stand to each other; a missing value passes.", "<", "<=", ">", ">=", "==", "!="
+        ),
+        "other": _text("Column on the right."),
+        "value": {"type": ["string", "number", "boolean"], "description": "Value on the right, instead of a column."},
+    },
+    required=("compare", "operator"),
+)
+
+PLACES: dict[str, dict[str, Shape]] = {
+    "contract": CONTRACT_KEYS,
+    "table": TABLE_KEYS,
+    "column": COLUMN_KEYS,
+    "relationship": RELATIONSHIP_KEYS,
+    "quality": QUALITY_KEYS,
+}
+
+
+def every_key() -> list[str]:
+    """Every key as `place.key` or `place.key.inner`, for the test that all are documented."""
+    found: list[str] = []
+
+    def walk(path: str, shape: Shape) -> None:
+        found.append(path)
+        inner: Shape = {} if shape is _OVERRIDE else shape.get("items", shape)
+        for name, below in inner.get("properties", {}).items():
+            walk(f"{path}.{name}", below)
+
+    for place, shapes in PLACES.items():
+        for name, shape in shapes.items():
+            walk(f"{place}.{name}", shape)
+    walk("quality.implementation", COMPARE)
+    return found

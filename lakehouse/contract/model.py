@@ -1,0 +1,249 @@
+"""Typed contracts: what the loader makes of ODCS files. Frozen values without behaviour that touches data.
+
+Anything that needs pyarrow or polars is elsewhere (`contract.arrow`, `quality`), so that the command line can load
+contracts quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from lakehouse.model import TableId, Tier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Logical(StrEnum):
+    """The types a column can have. Money is `decimal`, never `float`."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A column's type; `format` is strptime's, `time_zone` names the zone of zoneless text (stored as UTC)."""
+
+    logical: Logical
+    precision: int | None = None
+    scale: int | None = None
+    format: str | None = None
+    time_zone: str = "UTC"
+
+    def __str__(self) -> str:
+        if self.logical is Logical.DECIMAL:
+            return f"decimal({self.precision},{self.scale})"
+        return self.logical.value
+
+
+Severity = Literal["error", "warning"]
+
+
+class CheckKind(StrEnum):
+    """Row checks judge a row by itself, batch checks a batch before its commit, table checks the table after it."""
+
+    ROW = "row"
+    BATCH = "batch"
+    TABLE = "table"
+
+
+class Rule(StrEnum):
+    """What a check promises."""
+
+    TYPE = "type"  # row: delivered text converts to the contract's type
+    REQUIRED = "required"  # row
+    ENUM = "enum"  # row: values
+    RANGE = "range"  # row: minimum, maximum (inclusive)
+    PATTERN = "pattern"  # row: anchored RE2 regular expression
+    LENGTH = "length"  # row: minimum, maximum in code points
+    COMPARE = "compare"  # row: column OP other column or literal (cross-column)
+    NULL_SHARE = "null_share"  # batch: at most `tolerance` of a column is null
+    ROW_COUNT = "row_count"  # batch: minimum, maximum rows
+    UNIQUE = "unique"  # table: columns
+    FOREIGN_KEY = "foreign_key"  # table: columns -> target_columns of target, orphans at most `tolerance`
+    CONSERVED = "conserved"  # table: the ledger balances (every staged table has it)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule of a table: the Dagster check `name` promises it.
+
+    `tolerance` is a share (0..1) of rows that may fail; row checks quarantine whatever the tolerance is, and the share
+    decides whether the asset check passes. `columns` are the contract's names. Bounds and the literal of a comparison
+    (`values[0]` when `other` is None) are text: `5`, `-0.25`, `2011-03-01`, `2011-03-01T00:00:00+00:00` (always UTC).
+    """
+
+    name: str
+    kind: CheckKind
+    rule: Rule
+    columns: tuple[str, ...] = ()
+    severity: Severity = "error"
+    tolerance: float = 0.0
+    values: tuple[str, ...] = ()
+    minimum: str | None = None
+    maximum: str | None = None
+    pattern: str | None = None
+    operator: Literal["<", "<=", ">", ">=", "==", "!="] | None = None
+    other: str | None = None  # COMPARE: a column of the same table
+    target: TableId | None = None  # FOREIGN_KEY
+    target_columns: tuple[str, ...] = ()
+    description: str = ""
+    where: str = ""  # file:line
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table, in file order. `source_name` is its name in the delivered file."""
+
+    id: str
+    name: str
+    type: ColumnType
+    category: str
+    required: bool = False
+    description: str = ""
+    source_name: str = ""
+    derived: Literal["occurrence"] | None = None
+    derived_over: tuple[str, ...] = ()  # occurrence: number (from 1) within the file and these columns
+    canonical: str | None = None  # canonical form before any HMAC
+    pseudonym_domain: str | None = None
+    raw_clear: str | None = None  # reason why it may stay clear in raw
+    null_words: tuple[str, ...] = ("",)
+    where: str = ""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the column's category is `user` or below."""
+        return self.category == "user" or self.category.startswith("user.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One feed of a table: which files of its landing folder, and how to read them."""
+
+    name: str
+    pattern: str = "*"
+    format: Literal["csv"] = "csv"
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: Literal["utf-8"] = "utf-8"
+    complete: Literal["settle", "marker"] = "settle"
+    keep_days: int = 0
+    delivered_at: str | None = None  # strptime pattern on the file name, e.g. "%Y-%m-%d.csv.gz" (`delivered_at: path`)
+
+
+@dataclass(frozen=True)
+class EntityKey:
+    """The entity of a table's rows: its type and the column that names it, in a canonical form."""
+
+    type: str
+    key: str | None = None
+    surrogate: str | None = None  # a column that shows `_entity`, for tables without a key column
+    canonical: tuple[str, ...] = ("trim",)
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """How a curated or feature table is rebuilt."""
+
+    mode: Literal["full", "by_month"] = "full"
+
+
+Layout = Literal["entity", "time", "time+entity", "none"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a contract. `id` is the ODCS id: a renamed table stays itself."""
+
+    id: TableId
+    odcs_id: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    description: str = ""
+    entity: EntityKey | None = None
+    event_time: str | None = None
+    sources: tuple[Source, ...] = ()
+    load_mode: Literal["append"] = "append"
+    history: bool = False
+    layout: Layout = "none"
+    drift: Literal["evolve", "freeze", "discard_row", "discard_value"] = "freeze"
+    scope: str = "main"
+    retention: str | None = None  # ISO 8601 duration
+    refresh: Refresh = Refresh()
+    inputs: tuple[TableId, ...] = ()  # curated and features: what they read
+    checks: tuple[Check, ...] = ()
+    owner: str = ""
+    where: str = ""
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def checks_of(self, kind: CheckKind) -> tuple[Check, ...]:
+        """The checks of one kind, in contract order (a row check's place is its bit)."""
+        return tuple(check for check in self.checks if check.kind is kind)
+
+    @property
+    def delivered(self) -> tuple[Column, ...]:
+        """The columns that stand in the delivered file."""
+        return tuple(column for column in self.columns if column.derived is None)
+
+
+@dataclass(frozen=True)
+class Link:
+    """How entities of one type lead to those of another: rows of `via` hold the keys of both."""
+
+    source: str
+    target: str
+    via: TableId
+    when: tuple[tuple[str, str], ...] = ()  # column, value: only such rows link
+    shared: Literal["keep", "erase"] = "keep"
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One contract file: a domain and its tables."""
+
+    id: str
+    domain: str
+    version: str
+    tables: tuple[Table, ...]
+    path: Path | None = None
+    description: str = ""
+    owner: str = ""
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Project:
+    """All contracts of a project. A staged table with sources has a raw table of the same name, by the platform."""
+
+    root: Path
+    contracts: tuple[Contract, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every contracted table, contracts in order of domain."""
+        return tuple(table for contract in self.contracts for table in contract.tables)
+
+    def table(self, table: TableId) -> Table:
+        """The table of that id; a raw id gives its staged contract; KeyError when there is none."""
+        wanted = table.at(Tier.STAGED) if table.tier is Tier.RAW else table
+        for candidate in self.tables:
+            if candidate.id == wanted:
+                return candidate
+        raise KeyError(str(table))
