@@ -1,0 +1,152 @@
+"""The lake: paths, commits, layout, ledger, leases, control database. Governed tables change only through here.
+
+The only package that imports deltalake. A change is `lease` -> `begin` -> `write` -> `commit`; reading is `snapshot` and
+`scan`. Names are loaded when they are first used, so importing the package costs nothing.
+"""
+
+# pyarrow ships no types: schemas in signatures are unknown to the checker.
+# pyright: reportUnknownVariableType=false
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lakehouse.storage import faults
+    from lakehouse.storage.commits import DataFile, Transaction, begin
+    from lakehouse.storage.control import (
+        ControlDatabase,
+        batch_table,
+        entity_table,
+        from_micros,
+        intent_table,
+        lease_table,
+        outbox_table,
+        request_table,
+        to_micros,
+        verdict_table,
+    )
+    from lakehouse.storage.intents import BatchUpdate
+    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, open_lake
+    from lakehouse.storage.layout import Placement
+    from lakehouse.storage.leases import Held, is_held
+    from lakehouse.storage.ledger import LEDGER, Balance, balance, flush_outbox, read_ledger
+    from lakehouse.storage.manifest import Batch, batches, get_batch, reject, reserve
+    from lakehouse.storage.merging import merge, merge_tail
+    from lakehouse.storage.read import (
+        Figures,
+        Snapshot,
+        changed_months,
+        exists,
+        inputs_of,
+        scan,
+        snapshot,
+        table_figures,
+    )
+    from lakehouse.storage.recovery import fence, lease, recover
+    from lakehouse.storage.replacing import replace
+    from lakehouse.storage.verdicts import get_request, put_request, record_verdict, require_passed
+    from lakehouse.storage.views import duckdb_view
+
+_PLACES = {
+    "commits": ("DataFile", "Transaction", "begin"),
+    "control": (
+        "ControlDatabase",
+        "batch_table",
+        "entity_table",
+        "from_micros",
+        "intent_table",
+        "lease_table",
+        "outbox_table",
+        "request_table",
+        "to_micros",
+        "verdict_table",
+    ),
+    "intents": ("BatchUpdate",),
+    "lake": ("Lake", "SystemTable", "Target", "create_lake", "open_lake"),
+    "layout": ("Placement",),
+    "leases": ("Held", "is_held"),
+    "ledger": ("LEDGER", "Balance", "balance", "flush_outbox", "read_ledger"),
+    "manifest": ("Batch", "batches", "get_batch", "reject", "reserve"),
+    "merging": ("merge", "merge_tail"),
+    "read": (
+        "Figures",
+        "Snapshot",
+        "changed_months",
+        "exists",
+        "inputs_of",
+        "scan",
+        "snapshot",
+        "table_figures",
+    ),
+    "recovery": ("fence", "lease", "recover"),
+    "replacing": ("replace",),
+    "views": ("duckdb_view",),
+    "verdicts": ("get_request", "put_request", "record_verdict", "require_passed"),
+}
+_HOME = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "LEDGER",
+    "Balance",
+    "Batch",
+    "BatchUpdate",
+    "ControlDatabase",
+    "DataFile",
+    "Figures",
+    "Held",
+    "Lake",
+    "Placement",
+    "Snapshot",
+    "SystemTable",
+    "Target",
+    "Transaction",
+    "balance",
+    "batch_table",
+    "batches",
+    "begin",
+    "changed_months",
+    "create_lake",
+    "duckdb_view",
+    "entity_table",
+    "exists",
+    "faults",
+    "fence",
+    "flush_outbox",
+    "from_micros",
+    "get_batch",
+    "get_request",
+    "inputs_of",
+    "intent_table",
+    "is_held",
+    "lease",
+    "lease_table",
+    "merge",
+    "merge_tail",
+    "open_lake",
+    "outbox_table",
+    "put_request",
+    "read_ledger",
+    "record_verdict",
+    "recover",
+    "reject",
+    "replace",
+    "request_table",
+    "require_passed",
+    "reserve",
+    "scan",
+    "snapshot",
+    "table_figures",
+    "to_micros",
+    "verdict_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "faults":
+        return import_module(f"{__name__}.faults")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

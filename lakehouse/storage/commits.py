@@ -1,0 +1,349 @@
+"""The commit protocol: files first, then the intent, then one Delta commit, then the control database.
+
+Nothing written is visible before `commit`. Every change of a governed table goes this way, by `begin` and `Transaction`;
+`recovery` finishes or drops what a holder left half done.
+"""
+
+# pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+# ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+import lakehouse.storage.delta as delta
+import lakehouse.storage.files as files
+import lakehouse.storage.intents as intents
+from lakehouse.errors import FencedOutError, RefusedError, SchemaMismatchError, StorageError
+from lakehouse.storage.control import to_micros
+from lakehouse.storage.intents import Effects
+from lakehouse.storage.layout import FRESH, FileName, Part, Placement, arrange, file_name, months_between
+from lakehouse.storage.statistics import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+    import sqlalchemy as sa
+
+    from lakehouse.model import LedgerEvent
+    from lakehouse.storage.intents import BatchUpdate, Intent
+    from lakehouse.storage.lake import Lake, Target
+    from lakehouse.storage.leases import Held
+
+ATTEMPTS = 5
+WRITERS = 2
+SMALL_ROW_GROUP, ROW_GROUP = 32_768, 262_144
+FENCE, MERGE = "fence", "merge"
+#: Kinds of commits that leave a table's rows as they are.
+UNCHANGED = frozenset({FENCE, MERGE})
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A written file, not yet visible."""
+
+    path: str
+    size: int
+    sha256: str
+    rows: int
+    stats: str
+    months: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a table is made with when its first commit creates it."""
+
+    schema: pa.Schema
+    description: str = ""
+    configuration: tuple[tuple[str, str], ...] = ()
+
+
+class Transaction:
+    """One change of one table in the making; made by `begin`."""
+
+    def __init__(self, held: Held, *, schema: pa.Schema, placement: Placement, append_only: bool) -> None:
+        self.held = held
+        self.uri = held.lake.uri(held.table)
+        self.placement = placement
+        self.append_only = append_only
+        self._schema = delta.strip(schema)
+        self._columns = delta.polars_schema(self._schema)
+        self._required = [item.name for item in schema if not item.nullable]
+        self._id = uuid.uuid4().hex[:12]
+        self._files: list[DataFile] = []
+        self._removes: list[str] = []
+        self._renewed = time.monotonic()
+        self._closed = False
+
+    def write(
+        self, frame: pl.DataFrame, *, exact_months: bool = False, level: str = FRESH, cells: int | None = None
+    ) -> list[DataFile]:
+        """Write rows as files that `commit` will make visible.
+
+        Args:
+            frame: rows with exactly the table's schema.
+            exact_months: never let one file span several months.
+            level: `t0` for rows that come in, `b` for a body in its final order.
+            cells: how many months the whole table has, if the frame holds a part of a body.
+
+        Raises:
+            SchemaMismatchError: names, order, types or nulls differ from the schema; nothing is cast.
+        """
+        self._require_open()
+        self._require_schema(frame)
+        self._keep_lease()
+        parts = list(arrange(frame, self.placement, exact=exact_months, level=level, cells=cells))
+        numbered = list(enumerate(parts, start=len(self._files)))
+        if len(numbered) > 1:
+            with ThreadPoolExecutor(WRITERS) as pool:
+                written = list(pool.map(self._put, numbered))
+        else:
+            written = [self._put(one) for one in numbered]
+        self._files += written
+        return written
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Let the commit remove files of the table; paths relative to the table or absolute.
+
+        Raises:
+            RefusedError: the table is append-only.
+        """
+        self._require_open()
+        wanted = [path.removeprefix(self.uri + "/") for path in paths]
+        if wanted and self.append_only:
+            raise _append_only(self.held.table)
+        self._removes += wanted
+
+    def commit(
+        self,
+        kind: str,
+        *,
+        events: Sequence[LedgerEvent] = (),
+        batches: Sequence[BatchUpdate] = (),
+        inputs: Mapping[str, int] | None = None,
+        control: Callable[[sa.Connection], None] | None = None,
+        flushed: Sequence[str] = (),
+    ) -> int:
+        """Make the written files visible and the removed ones not, in one Delta version.
+
+        Args:
+            kind: a word for the log: `raw`, `stage`, `replace`, `merge`, …
+            events: ledger events, recorded exactly once with the commit.
+            batches: manifest updates, likewise.
+            inputs: versions of the tables this was made of.
+            control: more statements for the closing SQL transaction. If this process dies between the Delta commit and
+                that transaction, recovery records events and batches, but cannot know these.
+            flushed: outbox events that the written files hold.
+
+        Returns:
+            The Delta version.
+
+        Raises:
+            FencedOutError: a newer holder is at work.
+            StorageError: the table was changed by somebody else, or files are missing.
+        """
+        self._require_open()
+        self._closed = True
+        note: dict[str, Any] = {"kind": kind, "inputs": dict(inputs or {}), "months": self._months()}
+        design = Design(self._schema, _describe(self.placement), _configuration(append_only=self.append_only))
+        adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats) for f in self._files)
+        effects = Effects(events, batches, flushed)
+        return commit_change(
+            self.held, design, adds=adds, removes=self._removes, note=note, effects=effects, then=control
+        )
+
+    def abandon(self) -> None:
+        """Forget everything and delete what was written (an append-only table's files stay, unseen)."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self.append_only:
+            for written in self._files:
+                files.delete(files.join(self.uri, written.path))
+
+    def _put(self, numbered: tuple[int, Part]) -> DataFile:
+        number, part = numbered
+        path = file_name(token=self.held.token, transaction=self._id, number=number, part=part)
+        buffer = io.BytesIO()
+        rows = SMALL_ROW_GROUP if self.placement.laid_out else ROW_GROUP
+        part.frame.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=rows)
+        content = buffer.getbuffer()
+        digest = files.put(files.join(self.uri, path), content)
+        stats = statistics(part, self.placement)
+        return DataFile(path, content.nbytes, digest, part.frame.height, stats, part.months)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StorageError("the transaction is closed", where=str(self.held.table), hint="begin another one")
+
+    def _require_schema(self, frame: pl.DataFrame) -> None:
+        if list(frame.schema.items()) != list(self._columns.items()):
+            odd = sorted(
+                name
+                for name in {*frame.columns, *self._columns.names()}
+                if frame.schema.get(name) != self._columns.get(name)
+            )
+            named = ", ".join(f"`{name}`" for name in odd) or "the order of columns"
+            raise SchemaMismatchError(
+                f"the rows differ from the table's schema in {named}",
+                where=str(self.held.table),
+                hint="cast them first; storage never does",
+            )
+        if self._required:
+            nulls = frame.select(pl.col(self._required).null_count()).row(0, named=True)
+            empty = sorted(name for name, count in nulls.items() if count)
+            if empty:
+                named = ", ".join(f"`{name}`" for name in empty)
+                raise SchemaMismatchError(f"{named} must not be null", where=str(self.held.table))
+
+    def _keep_lease(self) -> None:
+        if time.monotonic() - self._renewed > self.held.ttl.total_seconds() / 5:
+            self.held.renew()
+            self._renewed = time.monotonic()
+
+    def _months(self) -> list[str] | None:
+        """Event months that change, None when that is unknown."""
+        touched: set[str] = set()
+        for written in self._files:
+            if written.months is None:
+                return None
+            touched.update(written.months)
+        for path in self._removes:
+            name = FileName.parse(path)
+            if name is None or name.first == "all":
+                return None
+            touched.update(months_between(name.first, name.last))
+        return sorted(touched)
+
+
+def begin(
+    lake: Lake,
+    table: Target,
+    held: Held,
+    schema: pa.Schema,
+    layout: Placement | None = None,
+    *,
+    append_only: bool = False,
+) -> Transaction:
+    """Start a change of a table whose lease is held.
+
+    Args:
+        lake: the lake.
+        table: the table.
+        held: its lease.
+        schema: the table's exact schema.
+        layout: how rows are placed; none by default.
+        append_only: raw and other tables that nothing may be removed from.
+
+    Raises:
+        StorageError: the lease is another table's.
+    """
+    if held.table != table or held.lake is not lake:
+        raise StorageError("the lease is another table's", where=str(table), hint=f"it is for `{held.table}`")
+    return Transaction(held, schema=schema, placement=layout or Placement(), append_only=append_only)
+
+
+def commit_change(
+    held: Held,
+    design: Design,
+    *,
+    adds: tuple[delta.Add, ...],
+    removes: Sequence[str],
+    note: Mapping[str, Any],
+    effects: Effects,
+    then: Callable[[sa.Connection], None] | None = None,
+) -> int:
+    """Steps 3 to 5 of the protocol; after an error the version is read before anything is tried anew."""
+    uri = held.lake.uri(held.table)
+    tried: list[Intent] = []
+    trouble: StorageError | None = None
+    for _ in range(ATTEMPTS):
+        intent_id = uuid.uuid4().hex
+        change, table = _prepare(held, design, adds=adds, removes=removes, note={**note, "intent": intent_id})
+        tried.append(intents.record(held, intent_id, change, kind=str(note["kind"]), effects=effects))
+        try:
+            delta.commit(uri, change, table)
+        except StorageError as error:
+            trouble = error
+        winner = next((intent for intent in tried if intents.landed(uri, intent)), None)
+        if winner is not None:
+            losers = [intent for intent in tried if intent is not winner]
+            intents.settle(held.lake, winner, dropped=losers, control=then)
+            return winner.version
+    raise StorageError(
+        f"the table could not be committed in {ATTEMPTS} attempts", where=str(held.table), hint="run it again"
+    ) from trouble
+
+
+def _prepare(
+    held: Held, design: Design, *, adds: tuple[delta.Add, ...], removes: Sequence[str], note: Mapping[str, Any]
+) -> tuple[delta.Change, delta.DeltaTable | None]:
+    """Check everything against a fresh handle and fix the version to commit."""
+    uri, where = held.lake.uri(held.table), str(held.table)
+    table = delta.handle(uri)
+    sizes: dict[str, int] = {}
+    if table is not None:
+        token = delta.last_token(table)
+        if token is not None and token > held.token:
+            raise FencedOutError("a newer holder has committed", where=where, hint="run the command again")
+        delta.require_schema(table, design.schema, where=where)
+        if removes:
+            if table.metadata().configuration.get("delta.appendOnly") == "true":
+                raise _append_only(held.table)
+            sizes = delta.sizes_of(table, removes, where=where)
+    elif removes:
+        raise StorageError("files to be removed are of a table that is not there", where=where)
+    _require_files(uri, adds, where=where)
+    change = delta.Change(
+        version=0 if table is None else table.version() + 1,
+        token=held.token,
+        schema=design.schema,
+        adds=adds,
+        removes=sizes,
+        note=note,
+        at_millis=to_micros(held.lake.now()) // 1000,
+        configuration=dict(design.configuration),
+        description=design.description,
+    )
+    return change, table
+
+
+def _require_files(uri: str, adds: Sequence[delta.Add], *, where: str) -> None:
+    """Trap 14: Delta accepts an add of a file that a vacuum has taken, and the table is unreadable."""
+    expected = {files.join(uri, add.path): add.size for add in adds}
+    found = files.sizes(list(expected))
+    lost = sum(found[place] != size for place, size in expected.items())
+    if lost:
+        raise StorageError(f"{lost} written files are missing or changed", where=where, hint="run the command again")
+
+
+def _append_only(table: Target) -> RefusedError:
+    return RefusedError(
+        "the table is append-only; no file leaves it", where=str(table), hint="retirement comes with its own command"
+    )
+
+
+def _configuration(*, append_only: bool) -> tuple[tuple[str, str], ...]:
+    if not append_only:
+        return ()
+    return (*delta.APPEND_ONLY.items(), *delta.KEEP_LOG.items())
+
+
+def _describe(placement: Placement) -> str:
+    """The layout as the table's description: custom properties are refused at creation by deltalake."""
+    return json.dumps(
+        {"layout": placement.layout, "time": placement.time_column, "entity": placement.entity_column},
+        separators=(",", ":"),
+    )

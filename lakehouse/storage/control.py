@@ -1,0 +1,191 @@
+"""The control database: what must be transactional or destroyable, as SQLAlchemy Core tables.
+
+SQLite by default, PostgreSQL by URL; only portable expressions. Instants are integers, microseconds since 1970 (UTC).
+SQLite runs with a rollback journal (nothing deleted lingers in a `-wal` file), full synchronisation, foreign keys and a
+busy timeout; a writing transaction takes its lock at BEGIN, so that two writers wait instead of failing.
+"""
+
+# ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+import lakehouse.storage.faults as faults
+from lakehouse.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+BUSY_SECONDS = 30
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_READ = "lakehouse_read"
+
+metadata = sa.MetaData()
+_number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+lake_table = sa.Table(
+    "lake",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("format_version", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("ready", sa.Boolean, nullable=False),
+)
+lease_table = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("table_id", sa.Text, primary_key=True),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("dirty", sa.Boolean, nullable=False),
+)
+intent_table = sa.Table(
+    "intent",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("table_id", sa.Text, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("recorded", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("state in ('open', 'done', 'dropped')", name="intent_state"),
+    sa.Index("intent_by_table", "table_id", "state"),
+)
+batch_table = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("number", _number, primary_key=True, autoincrement=True),
+    sa.Column("table_id", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("name_hash", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("landed_at", sa.BigInteger, nullable=False),
+    sa.Column("delivered_at", sa.BigInteger),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+    sa.UniqueConstraint("table_id", "source", "name_hash", "sha256"),
+    sa.CheckConstraint("state in ('reserved', 'raw', 'staged', 'held', 'rejected')", name="batch_state"),
+    sqlite_autoincrement=True,
+)
+outbox_table = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("table_id", sa.Text, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+verdict_table = sa.Table(
+    "verdict",
+    metadata,
+    sa.Column("table_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("failed", sa.JSON, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+request_table = sa.Table(
+    "request",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+#: (type, keyed hash of the canonical id) -> random surrogate; filled by `privacy.entities`.
+entity_table = sa.Table(
+    "entity",
+    metadata,
+    sa.Column("type", sa.Text, primary_key=True),
+    sa.Column("keyed_hash", sa.LargeBinary(32), primary_key=True),
+    sa.Column("surrogate", sa.String(32), nullable=False),
+    sa.UniqueConstraint("surrogate"),
+    sqlite_with_rowid=False,
+)
+
+
+def to_micros(instant: dt.datetime) -> int:
+    """An aware instant as microseconds since 1970."""
+    if instant.tzinfo is None:
+        raise StorageError("an instant without time zone", hint="pass an aware datetime, for example in UTC")
+    return (instant - EPOCH) // dt.timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> dt.datetime:
+    """The aware UTC instant of microseconds since 1970."""
+    return EPOCH + dt.timedelta(microseconds=micros)
+
+
+class ControlDatabase:
+    """One lake's control database.
+
+    Attributes:
+        engine: the SQLAlchemy engine; `engine.begin()` is a writing transaction.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _sqlite(url) if sa.make_url(url).get_backend_name() == "sqlite" else sa.create_engine(url)
+
+    @contextmanager
+    def write(self, name: str) -> Generator[sa.Connection]:
+        """A writing transaction between the fault points of `name`."""
+        with faults.around(name), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Generator[sa.Connection]:
+        """A reading transaction; takes no write lock on SQLite."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(**{_READ: True})
+
+    def micros(self, connection: sa.Connection) -> int:
+        """Now by the database's clock, the one clock of leases."""
+        if self.engine.dialect.name == "sqlite":
+            # julianday is good to about 40 microseconds; unixepoch('subsec') needs SQLite 3.42.
+            milliseconds = (sa.func.julianday("now") - 2440587.5) * 86_400_000.0
+        else:
+            milliseconds = sa.func.date_part("epoch", sa.func.clock_timestamp()) * 1000.0
+        return int(connection.execute(sa.select(sa.cast(milliseconds, sa.BigInteger))).scalar_one()) * 1000
+
+    def now(self) -> dt.datetime:
+        """Now by the database's clock."""
+        with self.read() as connection:
+            return from_micros(self.micros(connection))
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _sqlite(url: str) -> sa.Engine:
+    # NullPool: a connection is opened per transaction (0.1 ms), so none outlives its use, crosses a fork or a thread.
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": BUSY_SECONDS})
+
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in ("journal_mode = DELETE", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get(_READ, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", begin)
+    return engine

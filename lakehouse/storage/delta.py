@@ -1,0 +1,265 @@
+"""The one edge to deltalake: fresh handles, refused features, exact schemas, one-attempt commits, the log's entries.
+
+Guards for traps of `notes/delta.md` section 0: field metadata is stripped (5), schemas are compared by us (1), column
+mapping, identity columns and deletion vectors are refused (4, 8), commits are file-level and never retried (2, 14).
+"""
+
+# pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+# ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+import lakehouse.storage.faults as faults
+import lakehouse.storage.files as files
+from lakehouse.errors import SchemaMismatchError, StorageError, UnsupportedTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+APP = "lakehouse"
+NOTE = "lakehouse"  # our key in commit info
+READABLE_FEATURES = frozenset({"timestampNtz"})
+APPEND_ONLY = {"delta.appendOnly": "true"}
+#: Trap 13: otherwise an ordinary append deletes log entries after 30 days; raw's history is evidence.
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+_LOG = "_delta_log"
+
+
+@dataclass(frozen=True)
+class Add:
+    """A file to be added, as the intent records it."""
+
+    path: str
+    size: int
+    sha256: str
+    rows: int
+    stats: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One commit to be: everything that the log will say, decided before it is written."""
+
+    version: int
+    token: int
+    schema: pa.Schema
+    adds: tuple[Add, ...]
+    removes: Mapping[str, int]  # path -> size
+    note: Mapping[str, Any]
+    at_millis: int
+    configuration: Mapping[str, str] = field(default_factory=dict[str, str])
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one version of the log says."""
+
+    note: Mapping[str, Any]
+    adds: Mapping[str, int]
+    removes: frozenset[str]
+    token: int | None
+    at_millis: int
+
+
+def handle(uri: str, version: int | None = None) -> DeltaTable | None:
+    """A fresh handle, or None when there is no such table; refuses features that read wrongly."""
+    try:
+        table = DeltaTable(uri, version=version)
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        wanted = "" if version is None else f" version {version}"
+        raise StorageError(f"the table's log{wanted} cannot be read", where=uri) from error
+    _refuse_features(table, uri=uri)
+    return table
+
+
+def strip(schema: pa.Schema) -> pa.Schema:
+    """The schema without any metadata (trap 5: field ids leak into the log and make engines read NULL)."""
+    return pa.schema([item.with_metadata({}) for item in schema])
+
+
+def schema_to_json(schema: pa.Schema) -> str:
+    """The schema as Delta writes it down."""
+    return Schema.from_arrow(strip(schema)).to_json()
+
+
+def schema_from_json(text: str) -> pa.Schema:
+    """The schema that Delta wrote down."""
+    return strip(pa.schema(Schema.from_json(text)))
+
+
+def polars_schema(schema: pa.Schema) -> pl.Schema:
+    """The schema as polars sees it."""
+    return pl.Schema(pl.from_arrow(schema.empty_table()).schema)  # pyright: ignore[reportAttributeAccessIssue] - a table gives a frame
+
+
+def table_schema(table: DeltaTable) -> pa.Schema:
+    """The table's schema in Arrow."""
+    return strip(pa.schema(table.schema()))
+
+
+def require_schema(table: DeltaTable, schema: pa.Schema, *, where: str) -> None:
+    """Refuse any difference between the table's schema and this one (trap 1: writers cast silently)."""
+    if json.loads(schema_to_json(schema)) == json.loads(table.schema().to_json()):
+        return
+    present = {item.name: item for item in table_schema(table)}
+    wanted = {item.name: item for item in schema}
+    odd = sorted(n for n in present.keys() | wanted.keys() if present.get(n) != wanted.get(n))
+    named = ", ".join(f"`{name}`" for name in odd) or "the order of columns"
+    raise SchemaMismatchError(
+        f"the schema to be written differs from the table's in {named}",
+        where=where,
+        hint="change the contract back, or rebuild the table",
+    )
+
+
+def active(table: DeltaTable) -> pl.DataFrame:
+    """The table's files: path, size_bytes, num_records."""
+    found: Any = pl.from_arrow(pa.table(table.get_add_actions(flatten=True)))
+    if "num_records" not in found.columns:
+        found = found.with_columns(num_records=pl.lit(None, dtype=pl.Int64))
+    return found.select(
+        pl.col("path").cast(pl.String), pl.col("size_bytes").cast(pl.Int64), pl.col("num_records").cast(pl.Int64)
+    ).with_columns(pl.col("path").map_elements(unquote, return_dtype=pl.String))
+
+
+def last_token(table: DeltaTable) -> int | None:
+    """The fencing token of the last commit."""
+    return table.transaction_version(APP)
+
+
+def commit(uri: str, change: Change, table: DeltaTable | None = None) -> None:
+    """Commit at exactly `change.version` or raise; one attempt, nothing repeated.
+
+    Args:
+        uri: the table's place.
+        change: what to commit.
+        table: the fresh handle that the change was checked against; its version is pinned.
+
+    Raises:
+        StorageError: somebody else has that version, or the log could not be written; read the version to know.
+    """
+    properties = CommitProperties(
+        custom_metadata={NOTE: dict(change.note)},
+        app_transactions=[Transaction(APP, change.token)],
+        max_commit_retries=0,
+    )
+    hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+    adds = [AddAction(a.path, a.size, {}, change.at_millis, True, a.stats) for a in change.adds]  # noqa: FBT003
+    schema = Schema.from_arrow(strip(change.schema))
+    with faults.around("commit.delta"):
+        try:
+            if table is None:
+                create_table_with_add_actions(
+                    uri,
+                    schema,
+                    adds,
+                    mode="error",
+                    description=change.description,
+                    configuration=change.configuration,
+                    commit_properties=properties,
+                    post_commithook_properties=hooks,
+                )
+            else:
+                _append(table, change, adds=adds, schema=schema, properties=properties, hooks=hooks)
+        except (DeltaError, OSError) as error:
+            raise StorageError(f"version {change.version} could not be committed", where=uri) from error
+    files.synchronise(log_entry(uri, change.version))
+
+
+def _append(
+    table: DeltaTable,
+    change: Change,
+    *,
+    adds: list[AddAction],
+    schema: Schema,
+    properties: CommitProperties,
+    hooks: PostCommitHookProperties,
+) -> None:
+    # the handle may not have moved: without retries delta-rs commits at its version + 1 or fails
+    if table.version() != change.version - 1:
+        raise StorageError(f"the handle is at version {table.version()}, not {change.version - 1}")
+    removes = [RemoveAction(p, True, change.at_millis, size, {}) for p, size in change.removes.items()]  # noqa: FBT003
+    actions: list[AddAction | RemoveAction] = [*adds, *removes]
+    # INVARIANT: always "append": "overwrite" would replace the schema's metadata (trap 10) and add removes of its own.
+    table.create_write_transaction(
+        actions, "append", schema, commit_properties=properties, post_commithook_properties=hooks
+    )
+
+
+def log_entry(uri: str, version: int) -> str:
+    """Where a version's log entry is."""
+    return files.join(uri, _LOG, f"{version:020d}.json")
+
+
+def entry(uri: str, version: int) -> Entry | None:
+    """What a version of the log says, None when it is not there (not yet, or cleaned up)."""
+    content = files.read(log_entry(uri, version))
+    if content is None:
+        return None
+    info: dict[str, Any] = {}
+    adds: dict[str, int] = {}
+    removes: set[str] = set()
+    token: int | None = None
+    for line in content.splitlines():
+        action: dict[str, Any] = json.loads(line)
+        if "commitInfo" in action:
+            info = action["commitInfo"]
+        elif "add" in action:
+            adds[unquote(action["add"]["path"])] = action["add"]["size"]
+        elif "remove" in action:
+            removes.add(unquote(action["remove"]["path"]))
+        elif "txn" in action and action["txn"]["appId"] == APP:
+            token = action["txn"]["version"]
+    return Entry(_note(info), adds, frozenset(removes), token, int(info.get("timestamp", 0)))
+
+
+def _note(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = info.get(NOTE)
+    return json.loads(found) if isinstance(found, str) else found or {}
+
+
+def _refuse_features(table: DeltaTable, *, uri: str) -> None:
+    protocol = table.protocol()
+    features = set(protocol.reader_features or ()) - READABLE_FEATURES
+    configuration = table.metadata().configuration
+    if configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    if configuration.get("delta.enableDeletionVectors", "false") == "true":
+        features.add("deletionVectors")
+    if "identityColumns" in (protocol.writer_features or ()) or any(
+        name.startswith("delta.identity") for item in table.schema().fields for name in item.metadata
+    ):
+        features.add("identityColumns")
+    if features:
+        named = ", ".join(f"`{name}`" for name in sorted(features))
+        raise UnsupportedTableError(
+            f"the table uses {named}, which would be read or written wrongly",
+            where=uri,
+            hint="rewrite the table without it through `lakehouse.storage`",
+        )
+
+
+def sizes_of(table: DeltaTable, paths: Sequence[str], *, where: str) -> dict[str, int]:
+    """Sizes of files that the table must have (trap 11: Delta accepts removes of files that are not there)."""
+    files_now = active(table)
+    known: dict[str, int] = dict(zip(files_now["path"].to_list(), files_now["size_bytes"].to_list(), strict=True))
+    missing = len(set(paths) - known.keys())
+    if missing:
+        raise StorageError(f"{missing} files to be removed are not in the table", where=where, hint="start anew")
+    return {path: known[path] for path in paths}

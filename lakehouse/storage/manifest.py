@@ -1,0 +1,159 @@
+"""The batch manifest: every delivered file once, with what became of it.
+
+A batch is one source file. The same file again (table, source, name and content) finds its batch, so nothing is taken
+twice. State changes that belong to a commit come with it (`BatchUpdate`); only refusals before any commit are made here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from lakehouse.errors import StorageError
+from lakehouse.storage.control import batch_table, from_micros, to_micros
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from lakehouse.storage.lake import Lake, Target
+
+_SCHEMA = pl.Schema(
+    {
+        "number": pl.Int64,
+        "table": pl.String,
+        "source": pl.String,
+        "name_hash": pl.String,
+        "sha256": pl.String,
+        "size": pl.Int64,
+        "landed_at": pl.Datetime("us", "UTC"),
+        "delivered_at": pl.Datetime("us", "UTC"),
+        "state": pl.String,
+        "rows": pl.Int64,
+        "reason": pl.String,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One delivered file.
+
+    Attributes:
+        number: the lake-wide `_batch`.
+        state: `reserved`, `raw`, `staged`, `held` or `rejected`.
+        name_hash: hash of the file's name, which may be personal itself.
+    """
+
+    number: int
+    table: str
+    source: str
+    name_hash: str
+    sha256: str
+    size: int
+    landed_at: dt.datetime
+    delivered_at: dt.datetime | None
+    state: str
+    rows: int | None = None
+    reason: str | None = None
+
+
+def reserve(
+    lake: Lake,
+    table: Target,
+    *,
+    source: str,
+    name_hash: str,
+    sha256: str,
+    size: int,
+    landed_at: dt.datetime,
+    delivered_at: dt.datetime | None = None,
+) -> Batch:
+    """The batch of a delivered file: a new one, or the one it already has."""
+    same = sa.and_(
+        batch_table.c.table_id == str(table),
+        batch_table.c.source == source,
+        batch_table.c.name_hash == name_hash,
+        batch_table.c.sha256 == sha256,
+    )
+    values = {
+        "table_id": str(table),
+        "source": source,
+        "name_hash": name_hash,
+        "sha256": sha256,
+        "size": size,
+        "landed_at": to_micros(landed_at),
+        "delivered_at": None if delivered_at is None else to_micros(delivered_at),
+        "state": "reserved",
+    }
+    found = sa.select(batch_table).where(same)
+    with lake.control.write("manifest.reserve") as connection:
+        row = connection.execute(found).one_or_none()
+        if row is None:
+            try:
+                with connection.begin_nested():
+                    connection.execute(batch_table.insert().values(values))
+            except IntegrityError:
+                pass  # another process reserved the same file just now
+            row = connection.execute(found).one()
+    return _batch(row)
+
+
+def get_batch(lake: Lake, number: int) -> Batch:
+    """The batch of that number.
+
+    Raises:
+        StorageError: there is none.
+    """
+    with lake.control.read() as connection:
+        row = connection.execute(sa.select(batch_table).where(batch_table.c.number == number)).one_or_none()
+    if row is None:
+        raise StorageError(f"there is no batch `{number}`", hint="see `lakehouse status`")
+    return _batch(row)
+
+
+def batches(lake: Lake, table: Target | None = None) -> pl.DataFrame:
+    """All batches, of one table when given, by number."""
+    query = sa.select(batch_table).order_by(batch_table.c.number)
+    if table is not None:
+        query = query.where(batch_table.c.table_id == str(table))
+    with lake.control.read() as connection:
+        rows = connection.execute(query).all()
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names()}
+    for row in rows:
+        batch = _batch(row)
+        for name, values in columns.items():
+            values.append(getattr(batch, name))
+    return pl.DataFrame(columns, schema=_SCHEMA)
+
+
+def reject(lake: Lake, batch: Batch, reason: str) -> None:
+    """Note that a delivered file cannot be taken; the reason must not hold a value of it.
+
+    Raises:
+        StorageError: rows of the batch are already in the lake.
+    """
+    mine = sa.and_(batch_table.c.number == batch.number, batch_table.c.state.in_(("reserved", "rejected")))
+    with lake.control.write("manifest.update") as connection:
+        changed = connection.execute(batch_table.update().where(mine).values(state="rejected", reason=reason))
+        if changed.rowcount != 1:
+            raise StorageError("rows of the batch are in the lake already", where=f"batch {batch.number}")
+
+
+def _batch(row: Any) -> Batch:
+    return Batch(
+        number=row.number,
+        table=row.table_id,
+        source=row.source,
+        name_hash=row.name_hash,
+        sha256=row.sha256,
+        size=row.size,
+        landed_at=from_micros(row.landed_at),
+        delivered_at=None if row.delivered_at is None else from_micros(row.delivered_at),
+        state=row.state,
+        rows=row.rows,
+        reason=row.reason,
+    )

@@ -1,0 +1,114 @@
+"""Recovery: what earlier holders left is finished or dropped before anybody else writes.
+
+An open intent whose version is in the log is done; else a fence takes the next version, so that a holder who is only slow
+can never commit any more, and the log is read once again. Files that no commit has named are deleted, except in raw.
+"""
+
+# pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+# ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import lakehouse.storage.delta as delta
+import lakehouse.storage.files as files
+import lakehouse.storage.intents as intents
+from lakehouse.model import TableId, Tier
+from lakehouse.storage.commits import FENCE, Design, commit_change
+from lakehouse.storage.intents import Effects
+from lakehouse.storage.layout import FileName
+from lakehouse.storage.leases import DEFAULT_TTL, release, take
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Generator
+
+    from lakehouse.storage.intents import Intent
+    from lakehouse.storage.lake import Lake, Target
+    from lakehouse.storage.leases import Held
+
+
+@contextmanager
+def lease(lake: Lake, table: Target, *, holder: str = "", ttl: dt.timedelta = DEFAULT_TTL) -> Generator[Held]:
+    """Hold a table's lease; recovers what earlier holders left.
+
+    Args:
+        lake: the lake.
+        table: the table to be changed.
+        holder: a word for people about who works, such as `ingest`.
+        ttl: how long others wait for a holder that stopped renewing; each commit and each few writes renew.
+
+    Raises:
+        LeaseTakenError: somebody else is at work.
+    """
+    held, dirty = take(lake, table, holder=holder, ttl=ttl)
+    clean = False
+    try:
+        if dirty:
+            recover(lake, table, held)
+        yield held
+        clean = True
+    finally:
+        release(held, clean=clean)
+
+
+def recover(lake: Lake, table: Target, held: Held) -> None:
+    """Settle open intents of older holders and delete the files they never committed."""
+    uri = lake.uri(table)
+    left = [intent for intent in intents.open_intents(lake, table) if intent.token < held.token]
+    waiting = [intent for intent in left if not _finish(lake, uri, intent)]
+    if not waiting and not _orphans(lake, table, held):
+        return
+    _fence(held, waiting)
+    late = [intent for intent in waiting if not _finish(lake, uri, intent)]
+    if late:
+        intents.settle(lake, None, dropped=late, name="recover.settle")
+    # INVARIANT: only after the fence: before it, an older holder could still commit these files.
+    for name in _orphans(lake, table, held):
+        files.delete(files.join(uri, name))
+
+
+def fence(held: Held) -> int | None:
+    """Make every older holder of the table fail; None when there is no table yet."""
+    table = delta.handle(held.lake.uri(held.table))
+    if table is None:
+        return None
+    return _commit_fence(held, Design(delta.table_schema(table)))
+
+
+def _fence(held: Held, waiting: list[Intent]) -> None:
+    if fence(held) is None and waiting:
+        # the table's first commit never came: the fence creates the table, empty, as that commit would have
+        body = waiting[0].body
+        _commit_fence(held, Design(waiting[0].schema, body["description"], tuple(body["configuration"].items())))
+
+
+def _commit_fence(held: Held, design: Design) -> int:
+    note = {"kind": FENCE, "inputs": {}, "months": []}
+    return commit_change(held, design, adds=(), removes=(), note=note, effects=Effects())
+
+
+def _finish(lake: Lake, uri: str, intent: Intent) -> bool:
+    if not intents.landed(uri, intent):
+        return False
+    intents.settle(lake, intent, name="recover.settle")
+    return True
+
+
+def _orphans(lake: Lake, table: Target, held: Held) -> list[str]:
+    """Files of older holders that neither the table nor any settled commit names."""
+    if isinstance(table, TableId) and table.tier is Tier.RAW:
+        return []  # nothing is deleted from raw outside retirement
+    uri = lake.uri(table)
+    ours = [name for name in files.names(uri) if (said := FileName.parse(name)) and said.token < held.token]
+    if not ours:
+        return []
+    waiting = {add["path"] for intent in intents.open_intents(lake, table) for add in intent.body["adds"]}
+    handle = delta.handle(uri)
+    present = set(delta.active(handle)["path"].to_list()) if handle is not None else set[str]()
+    known = present | waiting | intents.done_paths(lake, table)
+    return [name for name in ours if name not in known]
