@@ -1,0 +1,289 @@
+"""The gateway, landing to raw: every file once, as delivered, and through the gate in the same pass.
+
+Many small files go into one raw and one staged commit, a large one has its own. The raw commit comes first; whoever dies
+before the staged one leaves batches that `resume` (and every later ingest) finishes from raw. File names may be personal,
+so the manifest knows them by a keyed hash.
+"""
+
+# pyarrow ships without types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from lakehouse import storage
+from lakehouse.contract import arrow
+from lakehouse.errors import FileRejectedError, LeaseTakenError
+from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.gate import Gate, Workplace, finish
+from lakehouse.ingest.landing import discard, drop_expired, set_aside, source_of
+from lakehouse.ingest.report import BatchReport, IngestReport
+from lakehouse.model import BATCH, ENTITY, LANDED_AT, EventKind, LedgerEvent, Tier
+from lakehouse.privacy import entities
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from lakehouse.contract.model import Project, Source, Table
+    from lakehouse.ingest.blocks import Fingerprint
+    from lakehouse.storage import Batch, Lake, Transaction
+
+#: Files of one commit: at most so many, and no further one beyond so many bytes.
+MOST_FILES, MOST_BYTES = 1_000, 256 * 1024 * 1024
+#: Small files are put together until they are worth a pass.
+_ENOUGH_ROWS = 200_000
+_TAKEN = frozenset({"raw", "staged", "held"})
+
+
+def ingest(lake: Lake, project: Project, table: Table, files: Sequence[Path], *, now: dt.datetime) -> IngestReport:
+    """Take files into raw and staged, each exactly once; first finishes what an earlier run left.
+
+    Args:
+        lake: the lake.
+        project: all contracts.
+        table: the staged table that the files are for.
+        files: complete files; those in the table's landing folder leave it when their rows are in.
+        now: when they landed.
+
+    Returns:
+        What became of each file. A rejected file or a held batch is a result, not an error.
+
+    Raises:
+        LeaseTakenError: somebody else works on the table.
+    """
+    with _workplace(lake, project, table) as work:
+        report = finish(work)
+        for chunk in _chunks(files):
+            report += _take(work, chunk, now=now)
+    drop_expired(lake, table, now)
+    _tidy(lake, table, committed=report.staged_version is not None)
+    return report
+
+
+def resume(lake: Lake, project: Project, table: Table) -> IngestReport:
+    """Finish the batches that are in raw but not staged."""
+    with _workplace(lake, project, table) as work:
+        report = finish(work)
+    _tidy(lake, table, committed=report.staged_version is not None)
+    return report
+
+
+@contextmanager
+def _workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplace]:
+    with (
+        storage.lease(lake, table.id.at(Tier.RAW), holder="ingest") as raw,
+        storage.lease(lake, table.id, holder="ingest") as staged,
+    ):
+        yield Workplace(lake, project, table, raw, staged)
+
+
+def _tidy(lake: Lake, table: Table, *, committed: bool) -> None:
+    if not committed:
+        return
+    with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
+        storage.merge_tail(lake, table)
+    storage.flush_outbox(lake)
+
+
+def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
+    chunk: list[Path] = []
+    size = 0
+    for path in files:
+        length = path.stat().st_size if path.exists() else 0
+        if chunk and (len(chunk) >= MOST_FILES or size + length > MOST_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(path)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _take(work: Workplace, chunk: Sequence[Path], *, now: dt.datetime) -> IngestReport:
+    """Take the files of one commit; a file that turns out broken halfway is rejected, and the others start anew."""
+    spoilt: dict[Path, FileRejectedError] = {}
+    while True:
+        intake = _Intake(work, chunk, now=now, spoilt=spoilt)
+        try:
+            return intake.run()
+        except _SpoiltError as error:
+            spoilt[error.path] = error.cause
+
+
+class _SpoiltError(Exception):
+    """A file was rejected after some of its rows had been written."""
+
+    def __init__(self, path: Path, cause: FileRejectedError) -> None:
+        super().__init__()
+        self.path = path
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """A file on its way in."""
+
+    path: Path
+    batch: Batch
+    fingerprint: Fingerprint
+
+
+class _Intake:
+    """The files of one raw and one staged commit."""
+
+    def __init__(
+        self, work: Workplace, chunk: Sequence[Path], *, now: dt.datetime, spoilt: dict[Path, FileRejectedError]
+    ) -> None:
+        self._work = work
+        self._chunk = chunk
+        self._now = now
+        self._spoilt = spoilt
+        self._schema = arrow.schema(work.table, Tier.RAW)
+        self._accepted: dict[int, _Arrival] = {}
+        self._rows: dict[int, int] = {}
+        self._others: list[BatchReport] = []
+        self._leaving: list[_Arrival] = []
+
+    def run(self) -> IngestReport:
+        """Read, write, judge and commit."""
+        work = self._work
+        raw_id = work.table.id.at(Tier.RAW)
+        placement = storage.Placement.of(work.table, Tier.RAW)
+        tx = storage.begin(work.lake, raw_id, work.raw, self._schema, placement, append_only=True)
+        gate = Gate(work)
+        try:
+            with ThreadPoolExecutor(1) as writer:
+                for frame in _ahead(_grouped(self._frames())):
+                    complete = frame.with_columns(self._entity(frame)).select(self._schema.names)
+                    writing = writer.submit(tx.write, complete)
+                    gate.take(complete)
+                    writing.result()
+            for number in self._accepted:
+                gate.expect(number)
+            report = self._commit(tx, gate)
+        finally:
+            gate.abandon()
+            tx.abandon()
+        for arrival in [*self._accepted.values(), *self._leaving]:
+            discard(work.lake, work.table, arrival.path, fingerprint=arrival.fingerprint, now=self._now)
+        return IngestReport(batches=tuple(self._others)) + report
+
+    def _commit(self, tx: Transaction, gate: Gate) -> IngestReport:
+        if not self._accepted:
+            return IngestReport()
+        table = self._work.table.id
+        events = [LedgerEvent(n, table, EventKind.READ, rows, "gateway") for n, rows in self._rows.items() if rows]
+        updates = [storage.BatchUpdate(number, "raw", rows) for number, rows in self._rows.items()]
+        version = tx.commit("raw", events=events, batches=updates)
+        return IngestReport(raw_version=version) + gate.close(version)
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        for path in self._chunk:
+            source = source_of(self._work.table, path.name)
+            with Delivery(path, source or self._work.table.sources[0], self._work.table.delivered) as delivery:
+                arrival = self._arrive(path, delivery, source)
+                if arrival is not None:
+                    yield from self._blocks(arrival, delivery)
+
+    def _arrive(self, path: Path, delivery: Delivery, source: Source | None) -> _Arrival | None:
+        """Give the file its batch; None when it was taken before, or cannot be taken."""
+        lake, table = self._work.lake, self._work.table
+        fingerprint = delivery.fingerprint()
+        batch = storage.reserve(
+            lake,
+            table.id,
+            source=source.name if source else "",
+            name_hash=entities.name_hash(lake, path.name),
+            sha256=fingerprint.sha256,
+            size=fingerprint.size,
+            landed_at=self._now,
+            delivered_at=_delivered_at(source, path.name),
+        )
+        arrival = _Arrival(path, batch, fingerprint)
+        if batch.state in _TAKEN or batch.number in self._accepted:
+            self._others.append(BatchReport(batch.number, "skipped", reason="this file was taken before"))
+            self._leaving.append(arrival)
+            return None
+        if source is None:
+            self._reject(arrival, FileRejectedError("no source of the contract has such file names"))
+            return None
+        if path in self._spoilt:
+            self._reject(arrival, self._spoilt[path])
+            return None
+        return arrival
+
+    def _blocks(self, arrival: _Arrival, delivery: Delivery) -> Iterator[pl.DataFrame]:
+        rows = 0
+        number, landed = arrival.batch.number, arrival.batch.landed_at
+        try:
+            for block in delivery.blocks():
+                yield block.with_columns(
+                    pl.lit(number, pl.Int64).alias(BATCH), pl.lit(landed, pl.Datetime("us", "UTC")).alias(LANDED_AT)
+                )
+                rows += block.height
+            delivery.require_unchanged(arrival.fingerprint)
+        except FileRejectedError as error:
+            if rows:
+                raise _SpoiltError(arrival.path, error) from None
+            self._reject(arrival, error)
+            return
+        self._accepted[number] = arrival
+        self._rows[number] = rows
+
+    def _reject(self, arrival: _Arrival, error: FileRejectedError) -> None:
+        lake, table = self._work.lake, self._work.table
+        storage.reject(lake, arrival.batch, error.message)
+        set_aside(lake, table, arrival.path, now=self._now)
+        self._others.append(BatchReport(arrival.batch.number, "rejected", reason=error.message))
+
+    def _entity(self, frame: pl.DataFrame) -> pl.Series:
+        """The surrogates of the rows' entity."""
+        table = self._work.table
+        if table.entity is None or table.entity.key is None:
+            return pl.Series(ENTITY, [None] * frame.height, dtype=pl.String)
+        words = list(table.column(table.entity.key).null_words)
+        ids = frame.select(pl.when(~pl.col(table.entity.key).is_in(words)).then(pl.col(table.entity.key))).to_series()
+        return entities.resolve(self._work.lake, table.entity.type, table.entity.canonical, ids).alias(ENTITY)
+
+
+def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Small frames together, large ones as they are; order stays."""
+    group: list[pl.DataFrame] = []
+    rows = 0
+    for frame in frames:
+        group.append(frame)
+        rows += frame.height
+        if rows >= _ENOUGH_ROWS:
+            yield pl.concat(group)
+            group, rows = [], 0
+    if group:
+        yield pl.concat(group)
+
+
+def _ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same frames, the next one read and taken apart in another thread while this one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(next, frames, None)
+        while (frame := waiting.result()) is not None:
+            waiting = reader.submit(next, frames, None)
+            yield frame
+
+
+def _delivered_at(source: Source | None, name: str) -> dt.datetime | None:
+    """The delivery time in the file's name; a bare date is the end of that day, when all of it was known."""
+    if source is None or source.delivered_at is None:
+        return None
+    try:
+        moment = dt.datetime.strptime(name, source.delivered_at).replace(tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    exact = any(directive in source.delivered_at for directive in ("%H", "%I", "%M", "%S", "%f", "%s"))
+    return moment if exact else moment + dt.timedelta(days=1) - dt.timedelta(microseconds=1)

@@ -1,0 +1,129 @@
+"""The landing folder: which files are complete, how to put one there, and how they leave it.
+
+Files leave when their rows are staged, if they are still the bytes that were read; a contract with `keep_days` has them
+moved beside the folder (`<table>.kept`) for that long, and a file that cannot be taken moves to `<table>.rejected`.
+They hold clear personal data, so nothing else reads these folders.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import UsageError
+from lakehouse.ingest.blocks import unchanged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lakehouse.contract.model import Source, Table
+    from lakehouse.ingest.blocks import Fingerprint
+    from lakehouse.storage import Lake
+
+#: A file whose size and time have not changed for so long is complete.
+SETTLE = dt.timedelta(seconds=10)
+DONE = ".done"
+_UNFINISHED = (".part", ".tmp", DONE)
+
+
+def folder(lake: Lake, table: Table) -> Path:
+    """Where sources drop the table's files."""
+    return lake.landing(table.id.domain, table.id.table)
+
+
+def source_of(table: Table, name: str) -> Source | None:
+    """The source that a file name belongs to: the contract's first whose pattern fits."""
+    return next((source for source in table.sources if fnmatchcase(name, source.pattern)), None)
+
+
+def complete_files(lake: Lake, table: Table, now: dt.datetime) -> list[Path]:
+    """The files that may be taken, in order of name.
+
+    Complete means, by contract: unchanged for ten seconds, or with a `<file>.done` beside it. Never dotfiles, `.part`
+    or `.tmp`. A file that fits no source is there too, so that it is rejected visibly.
+    """
+    place = folder(lake, table)
+    if not place.is_dir():
+        return []
+    candidates = (path for path in place.iterdir() if not path.name.startswith(".") and path.is_file())
+    return sorted(path for path in candidates if path.suffix not in _UNFINISHED and _is_complete(path, table, now))
+
+
+def deliver(lake: Lake, table: Table, file: Path) -> Path:
+    """Copy a file into the landing folder, under its own name once it is whole; it is complete at once.
+
+    Raises:
+        UsageError: another file of that name waits there.
+    """
+    place = folder(lake, table)
+    place.mkdir(parents=True, exist_ok=True)
+    target = place / file.name
+    if file.resolve() == target.resolve():
+        return target
+    if target.exists():
+        raise UsageError("a file of that name waits in the landing folder", where=str(place), hint="ingest it first")
+    part = place / f".{file.name}.part"
+    shutil.copyfile(file, part)
+    part.rename(target)
+    source = source_of(table, file.name)
+    if source is not None and source.complete == "marker":
+        (place / (file.name + DONE)).touch()
+    return target
+
+
+def discard(lake: Lake, table: Table, path: Path, *, fingerprint: Fingerprint, now: dt.datetime) -> None:
+    """Take a file whose rows are in the lake out of the landing folder, if it still is what was read."""
+    if path.parent.resolve() != folder(lake, table).resolve() or not unchanged(path, fingerprint):
+        return
+    source = source_of(table, path.name)
+    if source is not None and source.keep_days > 0:
+        _move(path, path.parent.with_name(f"{table.id.table}.kept"), now=now)
+    else:
+        path.unlink(missing_ok=True)
+    path.with_name(path.name + DONE).unlink(missing_ok=True)
+
+
+def set_aside(lake: Lake, table: Table, path: Path, *, now: dt.datetime) -> None:
+    """Move a file that cannot be taken beside the landing folder, for a person to look at."""
+    if path.parent.resolve() == folder(lake, table).resolve() and path.exists():
+        _move(path, path.parent.with_name(f"{table.id.table}.rejected"), now=now)
+        path.with_name(path.name + DONE).unlink(missing_ok=True)
+
+
+def drop_expired(lake: Lake, table: Table, now: dt.datetime) -> int:
+    """Delete kept files whose days are over; how many."""
+    place = folder(lake, table).with_name(f"{table.id.table}.kept")
+    days = {source.pattern: source.keep_days for source in table.sources}
+    longest = max(days.values(), default=0)
+    dropped = 0
+    for path in place.iterdir() if place.is_dir() else ():
+        source = source_of(table, path.name)
+        limit = dt.timedelta(days=source.keep_days if source is not None else longest)
+        if now - _changed(path) >= limit:
+            path.unlink(missing_ok=True)
+            dropped += 1
+    return dropped
+
+
+def _is_complete(path: Path, table: Table, now: dt.datetime) -> bool:
+    source = source_of(table, path.name)
+    if source is not None and source.complete == "marker":
+        return path.with_name(path.name + DONE).exists()
+    return now - _changed(path) >= SETTLE
+
+
+def _changed(path: Path) -> dt.datetime:
+    return dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+
+
+def _move(path: Path, place: Path, *, now: dt.datetime) -> None:
+    """Move into `place`; never over another file. Its time is when it was moved."""
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target, number = place / path.name, 1
+    while target.exists():
+        target, number = place / f"{number}.{path.name}", number + 1
+    path.rename(target)
+    os.utime(target, (now.timestamp(), now.timestamp()))

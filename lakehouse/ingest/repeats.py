@@ -1,0 +1,194 @@
+"""Rows that were delivered before: append by key, the first delivery stays.
+
+An exact repeat of a key's row is a duplicate, a different one a conflict; all contract columns are compared. Rows whose
+key is certainly new go on at once. The others wait as suspects until they are looked up by their exact keys, so a filter
+may be wrong in one direction: a bit filter of fixed size remembers the keys of this run, and a streaming semi-join asks
+the existing table. Memory does not grow with the table, nor with the file.
+"""
+
+# pyarrow ships without types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from lakehouse.model import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lakehouse.contract.model import Table
+
+#: 64 MiB of bits; at 20 million keys about one new key in a thousand becomes a suspect, which costs time only.
+_WORDS = 1 << 23
+_WORD_SHIFT = np.uint64(64 - 23)
+_BITS = tuple(np.uint64(shift) for shift in (0, 6, 12, 18))
+_SIX = np.uint64(63)
+_ONE = np.uint64(1)
+#: Suspects that may wait before they are looked up.
+MOST_SUSPECTS = 250_000
+_FOUND, _ORDER, _REFERENCE = "__found", "__order", "__reference_"
+
+
+class KeyFilter:
+    """Remembers 64-bit hashes in fixed memory: may take a new one for a known one, never the reverse."""
+
+    def __init__(self) -> None:
+        self._words: np.ndarray | None = None
+        #: The first hashes wait here: most runs are one block and need no filter.
+        self._waiting: np.ndarray | None = None
+
+    def known(self, hashes: np.ndarray) -> np.ndarray:
+        """Which of the hashes were added before."""
+        if self._waiting is not None:
+            self._insert(self._waiting)
+            self._waiting = None
+        if self._words is None:
+            return np.zeros(hashes.size, dtype=np.bool_)
+        places, bits = _bits(hashes)
+        return (self._words[places] & bits) == bits
+
+    def add(self, hashes: np.ndarray) -> None:
+        """Remember hashes."""
+        if self._words is None and self._waiting is None:
+            self._waiting = hashes
+        else:
+            self._insert(hashes)
+
+    def _insert(self, hashes: np.ndarray) -> None:
+        if self._words is None:
+            self._words = np.zeros(_WORDS, dtype=np.uint64)
+        places, bits = _bits(hashes)
+        np.bitwise_or.at(self._words, places, bits)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Suspects looked up: rows that are new after all, and repeats by batch."""
+
+    fresh: pl.DataFrame
+    duplicates: dict[int, int]
+    conflicts: dict[int, int]
+
+
+class Repeats:
+    """Finds repeats among the rows of one transaction.
+
+    Args:
+        table: the staged table.
+        existing: its rows before this transaction, None when there are none.
+        written: gives the rows that this transaction has written so far.
+    """
+
+    def __init__(self, table: Table, *, existing: pl.LazyFrame | None, written: Callable[[], pl.LazyFrame]) -> None:
+        self._key = list(table.key)
+        self._columns = [column.name for column in table.columns if column.name not in table.key]
+        self._existing = existing
+        self._written = written
+        self._filter = KeyFilter()
+        self._suspects: list[pl.DataFrame] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many suspects wait to be looked up."""
+        return sum(frame.height for frame in self._suspects)
+
+    def sift(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose key is certainly new; the others become suspects."""
+        if not self._key or rows.is_empty():
+            return rows
+        hashes = rows.select(pl.struct(self._key).hash(seed=0)).to_series()
+        numbers = hashes.to_numpy()
+        first = hashes.is_first_distinct()
+        fresh = first & ~pl.Series(self._filter.known(numbers))
+        if self._existing is not None:
+            fresh &= ~self._exist(rows)
+        self._filter.add(numbers)
+        if fresh.all():
+            return rows
+        self._suspects.append(_compact(rows.filter(~fresh)))
+        return rows.filter(fresh)
+
+    def settle(self) -> Settled:
+        """Look all suspects up by their exact keys. Whatever was sifted must be written by now."""
+        suspects = pl.concat(self._suspects).with_row_index(_ORDER) if self._suspects else pl.DataFrame()
+        self._suspects = []
+        if suspects.is_empty():
+            return Settled(suspects, {}, {})
+        keys = suspects.select(self._key).unique()
+        pools = [self._written()] if self._existing is None else [self._existing, self._written()]
+        there = pl.concat([self._reference(pool, keys) for pool in pools])
+        judged = self._compare(suspects, there)
+        new = judged.filter(pl.col(_FOUND).is_null()).select(suspects.columns)
+        firsts = new.unique(self._key, keep="first", maintain_order=True)
+        later = new.join(firsts.select(_ORDER), on=_ORDER, how="anti")
+        again = self._compare(later, self._reference(firsts.lazy(), keys))
+        repeats = pl.concat([judged.filter(pl.col(_FOUND).is_not_null()), again])
+        same = pl.all_horizontal(
+            [pl.lit(value=True), *(pl.col(name).eq_missing(pl.col(_REFERENCE + name)) for name in self._columns)]
+        )
+        counts = repeats.group_by(BATCH).agg(same.sum().alias("duplicate"), (~same).sum().alias("conflict"))
+        numbers = counts[BATCH].to_list()
+        return Settled(
+            firsts.drop(_ORDER),
+            dict(zip(numbers, counts["duplicate"].to_list(), strict=True)),
+            dict(zip(numbers, counts["conflict"].to_list(), strict=True)),
+        )
+
+    def _exist(self, rows: pl.DataFrame) -> pl.Series:
+        """Which rows' keys are in the existing table."""
+        keys = rows.select(self._key)
+        there = _with_keys(self._existing, keys, self._key, columns=self._key) if self._existing is not None else keys
+        marked = keys.join(
+            there.unique().with_columns(pl.lit(value=True).alias(_FOUND)),
+            on=self._key,
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
+        )
+        return marked[_FOUND].is_not_null()
+
+    def _reference(self, pool: pl.LazyFrame, keys: pl.DataFrame) -> pl.DataFrame:
+        # Keys first: most suspects are none, and whole rows of a large table are only read for those that are there.
+        there = _with_keys(pool, keys, self._key, columns=self._key).unique()
+        found = _with_keys(pool, there, self._key, columns=[*self._key, *self._columns])
+        renamed = found.rename({name: _REFERENCE + name for name in self._columns})
+        return renamed.with_columns(pl.lit(value=True).alias(_FOUND))
+
+    def _compare(self, rows: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+        once = there.unique(self._key, keep="first", maintain_order=True)
+        return rows.join(once, on=self._key, how="left", nulls_equal=True, maintain_order="left")
+
+
+def _with_keys(pool: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str], *, columns: Sequence[str]) -> pl.DataFrame:
+    """The pool's rows that have one of these keys. The range of each column lets row groups be skipped."""
+    if keys.is_empty():
+        return pool.select(columns).collect_schema().to_frame()
+    ranges = [
+        pl.col(name).is_between(
+            pl.lit(keys[name].min(), keys.schema[name]), pl.lit(keys[name].max(), keys.schema[name])
+        )
+        for name in key
+        if not keys[name].null_count() and keys.schema[name] != pl.Boolean
+    ]
+    near = pool.filter(ranges) if ranges else pool
+    matched = near.select(columns).join(keys.lazy(), on=list(key), how="semi", nulls_equal=True)
+    return matched.collect(engine="streaming")
+
+
+def _compact(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in memory of their own: a few filtered rows would keep all text of their block alive."""
+    return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()), schema=rows.schema)
+
+
+def _bits(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The word and the four bits in it that stand for each hash."""
+    bits = _ONE << ((hashes >> _BITS[0]) & _SIX)
+    for shift in _BITS[1:]:
+        bits |= _ONE << ((hashes >> shift) & _SIX)
+    return hashes >> _WORD_SHIFT, bits

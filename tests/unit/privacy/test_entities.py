@@ -1,0 +1,81 @@
+"""Surrogates are real: stable per canonical id, random, and nothing in the control database tells the id."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import stat
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from lakehouse.contract.canonical import KNOWN_ANSWERS
+from lakehouse.errors import StorageError
+from lakehouse.privacy import entities
+from lakehouse.storage.control import entity_table
+
+FORMS = ("trim", "integer")
+
+
+@pytest.mark.parametrize(("forms", "delivered", "expected"), KNOWN_ANSWERS)
+def test_the_polars_twin_gives_the_known_answers(forms, delivered, expected):
+    frame = pl.DataFrame({"id": [delivered]})
+    assert frame.select(entities.canonical_form(pl.col("id"), forms)).item() == expected
+
+
+def test_one_customer_has_one_surrogate_however_it_is_written(lake):
+    values = pl.Series(["17850.0", "17850", " 017850 ", None, "abc", "", "12346"])
+    first = entities.resolve(lake, "customer", FORMS, values).to_list()
+    assert first[0] == first[1] == first[2]
+    assert re.fullmatch("[0-9a-f]{32}", first[0])
+    assert first[3:6] == [None, None, None]
+    assert first[6] not in {None, first[0]}
+    assert entities.resolve(lake, "customer", FORMS, values).to_list() == first
+
+
+def test_types_do_not_share_surrogates_or_hashes(lake):
+    value = pl.Series(["17850"])
+    one = entities.resolve(lake, "customer", FORMS, value).item()
+    other = entities.resolve(lake, "account", FORMS, value).item()
+    assert one != other
+    with lake.control.read() as connection:
+        hashes = connection.execute(sa.select(entity_table.c.keyed_hash)).scalars().all()
+    assert len(set(hashes)) == 2
+
+
+def test_the_keyed_hash_is_hmac_sha256_of_type_and_canonical_id(lake):
+    entities.resolve(lake, "customer", FORMS, pl.Series(["17850.0"]))
+    key = lake.key_file.read_text()
+    with lake.control.read() as connection:
+        stored = connection.execute(sa.select(entity_table.c.keyed_hash)).scalar_one()
+    assert stored == hmac.digest(key.encode(), b"customer:17850", "sha256")
+
+
+def test_the_key_is_made_once_private_and_with_a_notice(lake, capfd):
+    entities.resolve(lake, "customer", FORMS, pl.Series(["1"]))
+    assert "back it up" in capfd.readouterr().err
+    assert stat.S_IMODE(lake.key_file.stat().st_mode) == 0o600
+    entities.resolve(lake, "customer", FORMS, pl.Series(["2"]))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_broken_key_is_refused_without_showing_it(lake):
+    lake.key_file.write_text("secret-ish")
+    with pytest.raises(StorageError, match="64 hex digits") as caught:
+        entities.resolve(lake, "customer", FORMS, pl.Series(["1"]))
+    assert "secret-ish" not in str(caught.value)
+
+
+def test_many_ids_resolve_in_order(lake):
+    values = pl.Series([str(number % 25_000) for number in range(60_000)])
+    found = entities.resolve(lake, "customer", FORMS, values)
+    pairs = pl.DataFrame({"id": values, "surrogate": found}).unique()
+    assert pairs.height == 25_000
+    assert pairs["surrogate"].n_unique() == 25_000
+
+
+def test_no_ids_need_no_key(lake):
+    found = entities.resolve(lake, "customer", FORMS, pl.Series([None, None], dtype=pl.String))
+    assert found.to_list() == [None, None]
+    assert not lake.key_file.exists()
