@@ -1,0 +1,237 @@
+"""Runs dbt in this process over pinned versions of the lake's tables.
+
+What a run reads, which months it rebuilds and what it wrote is a `Session`, handed to the plugin (`dbt_delta`) as an
+object: no path, version or value goes through dbt's variables, artifacts or log files. dbt keeps process-wide state
+(working directory, adapter singletons, log handlers), so runs take turns and the state is put back afterwards.
+"""
+# dbt is partly typed.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import storage
+from lakehouse.contract.load import load_project
+from lakehouse.errors import LakehouseError, ProjectError, UsageError
+from lakehouse.model import TableId, Tier
+from lakehouse.transform import refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from lakehouse.contract.model import Project, Table
+    from lakehouse.settings import Settings
+    from lakehouse.storage import Lake
+
+_turn = threading.Lock()
+_sessions: list[Session] = []
+
+
+@dataclass
+class Session:
+    """One run of dbt: what it may read, what it must build, and what came of it.
+
+    Attributes:
+        versions: table -> the pinned version that models read.
+        months: table to build -> months to rebuild, None for everything.
+        built: table -> the version that this run committed.
+        failures: what went wrong below dbt, with its own type.
+    """
+
+    lake: Lake
+    project: Project
+    versions: Mapping[TableId, int]
+    months: Mapping[TableId, tuple[str, ...] | None]
+    built: dict[TableId, int] = field(default_factory=dict[TableId, int])
+    failures: list[LakehouseError] = field(default_factory=list[LakehouseError])
+
+    def inputs_of(self, table: TableId) -> dict[str, int]:
+        """The versions that `table` is built from and the model's fingerprint, as its commit records them."""
+        versions = {str(name): self.versions[name] for name in self.project.table(table).inputs}
+        return {**versions, refresh.CODE: _code(self.project, table)}
+
+
+@dataclass(frozen=True)
+class ModelBuild:
+    """What became of one table: `months` None means all of it, empty means that nothing was stale."""
+
+    table: TableId
+    version: int
+    months: tuple[str, ...] | None
+    failed_tests: tuple[str, ...] = ()
+
+
+def session() -> Session | None:
+    """The run in progress in this process, if any; for the plugin."""
+    return _sessions[-1] if _sessions else None
+
+
+def build(
+    settings: Settings,
+    select: Sequence[TableId],
+    *,
+    months: Sequence[str] | None = None,
+    full: bool = False,
+    versions: Mapping[TableId, int] | None = None,
+) -> tuple[ModelBuild, ...]:
+    """Build curated tables with dbt and commit each to the lake.
+
+    Args:
+        settings: where project and lake are.
+        select: the tables to build.
+        months: rebuild exactly these months of tables that refresh by month; default: the months that changed, and
+            everything when the model's SQL changed.
+        full: rebuild everything.
+        versions: pinned versions of the inputs; default: the current ones, which must have passed their checks.
+
+    Raises:
+        RefusedError: an input failed its checks, or a result does not have the contract's columns.
+        ProjectError: a model's SQL fails.
+        LakehouseError: whatever storage raised while committing.
+    """
+    lake, project = storage.open_lake(settings), load_project(settings.project)
+    tables = [_modelled(project, name) for name in select]
+    inputs = {name for table in tables for name in table.inputs}
+    pins = {**refresh.pinned(lake, inputs - set(versions or {})), **(versions or {})}
+    plan = {
+        table.id: _months(lake, project, table, months=None if months is None else tuple(months), full=full)
+        for table in tables
+    }
+    due = [name for name, stale in plan.items() if stale != ()]
+    run = Session(lake, project, pins, {name: plan[name] for name in due})
+    failed = _run_dbt(run, due) if due else {}
+    return tuple(
+        ModelBuild(
+            name,
+            run.built[name] if name in run.built else storage.snapshot(lake, name).version,
+            stale,
+            tuple(failed.get(name, ())),
+        )
+        for name, stale in plan.items()
+    )
+
+
+def _modelled(project: Project, name: TableId) -> Table:
+    try:
+        table = project.table(name)
+    except KeyError:
+        raise UsageError("there is no such table", where=str(name), hint="run `lakehouse status`") from None
+    if table.id.tier is not Tier.CURATED:
+        raise UsageError("dbt builds curated tables only", where=str(name), hint="name a curated table")
+    return table
+
+
+def _months(
+    lake: Lake, project: Project, table: Table, *, months: tuple[str, ...] | None, full: bool
+) -> tuple[str, ...] | None:
+    if full or table.refresh.mode == "full" or not storage.exists(lake, table.id):
+        return None
+    if months is not None:
+        return months
+    return refresh.stale_months(lake, project, table, inputs=table.inputs, code=_code(project, table.id))
+
+
+def _code(project: Project, table: TableId) -> int:
+    """The model and the macros it may use: after a change of either, old months were made by other rules."""
+    model = model_file(project, table)
+    return refresh.fingerprint([*filter(Path.is_file, [model]), *(project.root / "dbt" / "macros").glob("*.sql")])
+
+
+def _run_dbt(run: Session, due: Sequence[TableId]) -> dict[TableId, list[str]]:
+    """Build the models of a session; table -> names of its failed tests."""
+    folder = run.project.root / "dbt"
+    if not (folder / "dbt_project.yml").is_file():
+        raise ProjectError("the project has no dbt project", where=str(folder), hint="add `dbt/dbt_project.yml`")
+    both = set(due) & {name for table in due for name in run.project.table(table).inputs}
+    if both:
+        # INVARIANT: a table that was not judged is not read; its checks run after dbt, so it needs a run of its own.
+        raise UsageError("a table and what is made of it need a run each", where=str(min(both)))
+    with _turn, _quiet_dbt(run):
+        outcome = _invoke(folder, due)
+    for failure in run.failures:
+        raise failure
+    if outcome.result is None:
+        raise ProjectError("dbt could not read the project", where=str(folder), hint=_parse_hint(outcome.exception))
+    failed: dict[TableId, list[str]] = {}
+    for result in outcome.result.results:
+        node, status = result.node, str(result.status)
+        if node.resource_type == "model" and status != "success":
+            where = str(run.project.root / "dbt" / node.original_file_path)
+            raise model_error(result.message or "", where=where)
+        if node.resource_type == "test" and status in {"fail", "error"}:
+            tested = str(node.attached_node or "").rpartition(".")[2]
+            failed.setdefault(next(name for name in due if name.table == tested), []).append(node.name)
+    return failed
+
+
+def _invoke(folder: Path, due: Sequence[TableId]) -> Any:
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 (a second of imports, for builds only)
+
+    chosen = [f"fqn:lakehouse.curated.{name.domain}.{name.table}" for name in due]
+    places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", "duckdb"]
+    silent = ["--quiet", "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-print"]
+    return dbtRunner().invoke([*silent, "build", *places, "--select", *chosen])
+
+
+@contextmanager
+def _quiet_dbt(run: Session) -> Generator[None]:
+    """The process-wide state of dbt, taken for one run and put back."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 (as above)
+
+    here = os.getcwd()  # noqa: PTH109 (restored as it was)
+    _sessions.append(run)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # dbt's own dependencies warn about themselves
+            yield
+    finally:
+        _sessions.remove(run)
+        os.chdir(here)
+        # The adapter keeps its in-memory database for the next run with equal credentials: old views, old versions.
+        DuckDBConnectionManager.close_all_connections()
+
+
+def model_error(message: str, *, where: str) -> ProjectError:
+    """The database's complaint about a model, without values.
+
+    Binder, catalog, parser and compilation errors speak of names only; any other text may quote the value it stumbled on,
+    so that its kind must do.
+    """
+    found = next((match for match in _KIND.finditer(message) if match.group(1) not in _WRAPPERS), None)
+    if found is None:
+        return ProjectError("the model does not build", where=where, hint="run its SQL by hand")
+    kind = found.group(1)
+    if kind == "Out of Memory":
+        return ProjectError(
+            "out of memory: nothing is spilled to disk, because spilled rows would be clear text",
+            where=where,
+            hint="give DuckDB more with `LAKEHOUSE_DUCKDB_MEMORY`, or build on the trino target",
+        )
+    if kind not in _NAMES_ONLY:
+        return ProjectError(f"the model fails on a row ({kind} Error)", where=where, hint="look for casts in its SQL")
+    lines = [line.strip() for line in message[found.start() :].splitlines() if line.strip()]
+    return ProjectError(f"the model does not build: {' '.join(lines[:2])}", where=where, hint="mend the model's SQL")
+
+
+_KIND = re.compile(r"\b((?:Invalid |Out of )?[A-Z][A-Za-z-]+) Error\b")
+#: What dbt puts before the database's own words.
+_WRAPPERS = frozenset({"Runtime", "Database"})
+_NAMES_ONLY = frozenset({"Binder", "Catalog", "Parser", "Compilation"})
+
+
+def model_file(project: Project, table: TableId) -> Path:
+    """Where a table's model stands."""
+    return project.root / "dbt" / "models" / table.tier / table.domain / f"{table.table}.sql"
+
+
+def _parse_hint(problem: BaseException | None) -> str:
+    text = str(problem or "").strip().splitlines()
+    return f"run `dbt parse --project-dir dbt --profiles-dir dbt`: {text[0] if text else 'no message'}"
