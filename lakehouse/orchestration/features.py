@@ -1,0 +1,114 @@
+"""Rebuilds a feature table with the project's function, over rows that had happened and were known.
+
+The function gets one lazy frame per input of the contract, in its order, cut off by `known_rows`; it may also ask for
+`as_of`, the day of the run. Tables that refresh by month replace the months that changed and all later ones, because
+features look back.
+"""
+
+# pyarrow ships no types: schemas and readers are unknown to the checker where they pass through.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+import datetime as dt
+import inspect
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import polars as pl
+
+from lakehouse import storage
+from lakehouse.contract import arrow
+from lakehouse.contract.model import Project, Table
+from lakehouse.errors import ProjectError, SchemaMismatchError
+from lakehouse.model import TableId
+from lakehouse.orchestration.loading import load_module
+from lakehouse.storage import Lake
+from lakehouse.transform import refresh
+from lakehouse.transform.point_in_time import known_rows
+
+
+def rebuild(
+    lake: Lake, project: Project, table: Table, *, function: str, versions: Mapping[TableId, int]
+) -> int | None:
+    """Compute and commit the table's stale months, or all of it.
+
+    Args:
+        lake: the lake.
+        project: its contracts.
+        table: the feature table.
+        function: `module:name` in the project.
+        versions: the versions of the inputs to read.
+
+    Returns:
+        The committed version; None when nothing was stale.
+
+    Raises:
+        ProjectError: the function is not there.
+        SchemaMismatchError: its rows do not have the contract's columns.
+    """
+    stale = refresh.stale_months(lake, project, table, inputs=table.inputs)
+    if stale == ():
+        return None
+    started = lake.now()
+    day = started.date()
+    inputs = [
+        known_rows(lake, project, name, as_of=day, run_start=started, version=versions[name]) for name in table.inputs
+    ]
+    frame = _computed(project, table, function=function, inputs=inputs, as_of=day)
+    months = None if stale is None else _onwards(frame, table, stale)
+    if months is not None:
+        frame = frame.filter(_month(table).is_in(months))
+    return storage.replace(
+        lake,
+        table.id,
+        table,
+        frame.to_arrow().to_reader(),
+        months=months,
+        inputs={str(name): version for name, version in versions.items()},
+        holder="features",
+    )
+
+
+def feature_function(project: Project, where: str) -> Callable[..., pl.LazyFrame]:
+    """The function at `module:name` of the project.
+
+    Raises:
+        ProjectError: there is no such module or function.
+    """
+    module, _, name = where.partition(":")
+    function: object = getattr(load_module(project.root, module), name, None)
+    if not callable(function):
+        raise ProjectError(f"there is no function `{name}`", where=module, hint="name it like the feature table")
+    return cast("Callable[..., pl.LazyFrame]", function)
+
+
+def _computed(
+    project: Project, table: Table, *, function: str, inputs: list[pl.LazyFrame], as_of: dt.date
+) -> pl.DataFrame:
+    call = feature_function(project, function)
+    asked = {"as_of": as_of} if "as_of" in inspect.signature(call).parameters else {}
+    rows = call(*inputs, **asked)
+    wanted = arrow.schema(table, table.id.tier).names
+    found = rows.collect_schema().names()
+    odd = sorted(set(wanted) ^ set(found))
+    if odd:
+        raise SchemaMismatchError(
+            f"the function and the contract differ in {', '.join(f'`{name}`' for name in odd)}",
+            where=function,
+            hint="return the contract's columns, `_landed_at`, and `_entity` where the table has an entity",
+        )
+    return rows.select(wanted).collect()
+
+
+def _onwards(frame: pl.DataFrame, table: Table, stale: tuple[str, ...]) -> list[str]:
+    last = cast("dt.date | None", frame.select(pl.col(_event_time(table)).cast(pl.Date).max()).item())
+    return refresh.onwards(stale, until=last or dt.date.fromisoformat(f"{max(stale)}-01"))
+
+
+def _month(table: Table) -> pl.Expr:
+    return pl.col(_event_time(table)).dt.strftime("%Y-%m")
+
+
+def _event_time(table: Table) -> str:
+    if table.event_time is None:
+        raise ProjectError("a table that refreshes by month needs an event time", where=table.where or str(table.id))
+    return table.event_time

@@ -1,0 +1,149 @@
+"""What a step does when it runs: take files, build a curated table, compute features.
+
+Each does its work, judges the result and records the verdict, and only then says what to report: figures of the table
+and one result per check. Tables made from others ask for the verdict on every input first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lakehouse import storage
+from lakehouse.contract.model import Project, Table
+from lakehouse.errors import RefusedError
+from lakehouse.ingest import landing
+from lakehouse.ingest.gateway import ingest
+from lakehouse.ingest.report import IngestReport
+from lakehouse.model import TableId, Tier
+from lakehouse.orchestration import features
+from lakehouse.orchestration.access import DbtAccess, LakeAccess
+from lakehouse.orchestration.checks import check_result
+from lakehouse.orchestration.guard import no_values_in_errors
+from lakehouse.orchestration.metadata import asset_key
+from lakehouse.orchestration.verdicts import ingest_outcomes, judge
+from lakehouse.storage import Lake
+
+Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to tell Dagster, and what was refused: batches held, files rejected."""
+
+    events: tuple[Event, ...]
+    refused: tuple[str, ...] = ()
+
+
+def take(access: LakeAccess, project: Project, table: Table, *, request: str | None) -> Step:
+    """Take landed files into raw and staged.
+
+    Without any file the present version is judged again: that is how a table recovers whose run died between its commit
+    and its verdict.
+
+    Raises:
+        RefusedError: there is no file and no table yet.
+    """
+    with no_values_in_errors(str(table.id)):
+        lake = access.open()
+        report = ingest(lake, project, table, _landed(lake, table, request=request), now=lake.now())
+        refused, figures = _refused(report), _figures(report)
+        if not storage.exists(lake, table.id):
+            _require(refused, table)
+            return Step((), refused)
+        outcomes = ingest_outcomes(lake, table, report)
+        outcomes += judge(lake, project, table, earlier=outcomes)
+        events: list[Event] = [_materialized(lake, table.id.at(Tier.RAW), rows_read=figures["rows_read"])]
+        if not refused or any(batch.state == "staged" for batch in report.batches):
+            events.append(_materialized(lake, table.id, **figures))
+    return Step((*events, *(check_result(table, outcome) for outcome in outcomes)), refused)
+
+
+def model(access: LakeAccess, project: Project, table: Table, *, dbt: DbtAccess) -> Step:
+    """Build a curated table with dbt."""
+    with no_values_in_errors(str(table.id)):
+        lake = access.open()
+        dbt.build([table.id], versions=_passed_versions(lake, table))
+        return _built(lake, project, table)
+
+
+def compute(access: LakeAccess, project: Project, table: Table, *, function: str) -> Step:
+    """Build a feature table with the project's function."""
+    with no_values_in_errors(str(table.id)):
+        lake = access.open()
+        features.rebuild(lake, project, table, function=function, versions=_passed_versions(lake, table))
+        return _built(lake, project, table)
+
+
+def _passed_versions(lake: Lake, table: Table) -> dict[TableId, int]:
+    """The version of each input that passed its blocking checks.
+
+    INVARIANT: nothing is read for curated or features before this was asked, in whatever run.
+    """
+    return {needed: storage.require_passed(lake, needed) for needed in table.inputs}
+
+
+def _built(lake: Lake, project: Project, table: Table) -> Step:
+    outcomes = judge(lake, project, table)
+    return Step((_materialized(lake, table.id), *(check_result(table, outcome) for outcome in outcomes)))
+
+
+def _landed(lake: Lake, table: Table, *, request: str | None) -> list[Path]:
+    """The files of the request, as far as they are still there; without one, all complete files."""
+    if request is not None:
+        named: Mapping[str, Sequence[str]] = storage.get_request(lake, request).get("files", {})
+        if str(table.id) in named:
+            return [path for path in map(Path, named[str(table.id)]) if path.exists()]
+    return list(landing.complete_files(lake, table, lake.now()))
+
+
+def _require(refused: Sequence[str], table: Table) -> None:
+    if not refused:
+        raise RefusedError(
+            "nothing has landed yet",
+            where=str(table.id),
+            hint=f"run `lakehouse ingest {table.id} FILE`, or put a complete file into the landing folder",
+        )
+
+
+def _refused(report: IngestReport) -> tuple[str, ...]:
+    """Why batches were held and files rejected; reasons name checks and places, never values."""
+    return tuple(
+        f"batch {batch.batch} {batch.state}: {batch.reason or 'no reason given'}"
+        for batch in report.batches
+        if batch.state in {"held", "rejected"}
+    )
+
+
+def _figures(report: IngestReport) -> dict[str, int]:
+    """How many rows went where in this run."""
+    return {
+        "batches": len(report.batches),
+        "batches_held": sum(batch.state == "held" for batch in report.batches),
+        "rows_read": sum(batch.rows for batch in report.batches),
+        "rows_staged": sum(batch.staged for batch in report.batches),
+        "rows_quarantined": sum(batch.quarantined for batch in report.batches),
+        "rows_duplicate": sum(batch.duplicate for batch in report.batches),
+        "rows_conflict": sum(batch.conflict for batch in report.batches),
+    }
+
+
+def _materialized(lake: Lake, table: TableId, **counted: int) -> dg.MaterializeResult[Any]:
+    """The table as it is now; its Delta version is Dagster's data version."""
+    figures = storage.table_figures(lake, table)
+    if figures is None:
+        return dg.MaterializeResult(asset_key=asset_key(table), metadata=counted)
+    return dg.MaterializeResult(
+        asset_key=asset_key(table),
+        metadata={
+            "dagster/row_count": figures.rows,
+            "dagster/table_name": str(table),
+            "delta_version": figures.version,
+            "size_bytes": figures.bytes,
+            "files": figures.files,
+            **counted,
+        },
+        data_version=dg.DataVersion(str(figures.version)),
+    )

@@ -1,0 +1,16 @@
+"""dbt: builds curated tables in process, reading and writing Delta through the platform's storage."""
+
+from collections.abc import Mapping, Sequence
+
+from lakehouse.model import TableId
+from resources.lake import LakeResource
+
+
+class DbtResource(LakeResource):
+    """Runs the project's dbt models on DuckDB, on the lake at the same place."""
+
+    def build(self, tables: Sequence[TableId], *, versions: Mapping[TableId, int]) -> None:
+        """Build these curated tables from exactly these versions of their inputs."""
+        from lakehouse.transform import dbt_run  # noqa: PLC0415 - engines load with the first build
+
+        dbt_run.build(self.settings(), tables, versions=versions)
