@@ -1,0 +1,54 @@
+"""`lakehouse init`: a new domain's contract out of one delivered file.
+
+What is guessed is marked `# review` in the file. Nothing that exists is overwritten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli import output
+from lakehouse.errors import RefusedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def init(
+    domain: Annotated[str, typer.Argument(help="Name of the new domain, such as `sales`.")],
+    source: Annotated[
+        Path, typer.Option("--from", metavar="FILE", exists=True, dir_okay=False, help="A delivered CSV file.")
+    ],
+    _json: output.Json = False,
+) -> None:
+    """Write a contract for a new domain, guessed from a file.
+
+    Types, key, event time and personal columns are guessed and marked for review.
+    """
+    from lakehouse.contract.scaffold import scaffold
+    from lakehouse.settings import load_settings
+
+    root = load_settings().project
+    files = scaffold(domain, source)
+    for name in files:
+        if (root / name).exists():
+            raise RefusedError(
+                "is there already and is not overwritten", where=name, hint="choose another domain, or move the file"
+            )
+    for name, text in files.items():
+        place = root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    reviews = {name: text.count("# review") for name, text in files.items()}
+
+    def show(console: Console) -> None:
+        for name, count in reviews.items():
+            console.print(f"[green]✓[/] wrote {name}, {count} guesses to review")
+        console.print("\nNext: read the lines marked `# review`, then")
+        console.print("  [bold]lakehouse check[/]")
+        console.print(f"  [bold]lakehouse ingest {domain}.… {source}[/]")
+
+    output.emit({"domain": domain, "files": [{"path": n, "reviews": c} for n, c in reviews.items()]}, show)

@@ -1,0 +1,74 @@
+"""`lakehouse quarantine`: which rows were set aside, counted by check and batch.
+
+Counts only. Values are never printed: raw still has the rows, and reading them is another right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli import naming, output, words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(help="Rows that failed a check.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Rows that failed a check."""
+
+
+@app.command("list")
+def list_rows(
+    table: Annotated[str, typer.Argument(help="A staged table, such as `domain.table`.")],
+    lake: output.LakeFolder = None,
+    _json: output.Json = False,
+) -> None:
+    """Count a table's quarantined rows by check and batch."""
+    from lakehouse import storage
+    from lakehouse.contract.load import load_project
+    from lakehouse.ingest import quarantine
+    from lakehouse.settings import load_settings
+
+    settings = load_settings(lake=lake)
+    contract = naming.find_table(load_project(settings.project), table, landed=True)
+    opened = storage.open_lake(settings)
+    counts = quarantine.counts(opened, contract.id).sort("check", "batch")
+    rows = int(storage.balance(opened, contract.id).rows["quarantined"].sum())
+    totals: dict[str, int] = {}
+    for check, count in counts.select("check", "rows").iter_rows():
+        totals[check] = totals.get(check, 0) + count
+    document = {
+        "table": str(contract.id),
+        "rows": rows,
+        "checks": [{"check": name, "rows": count} for name, count in totals.items()],
+        "batches": counts.select("batch", "check", "rows").to_dicts(),
+    }
+
+    def show(console: Console) -> None:
+        if not rows:
+            console.print(f"[green]✓[/] no row of {contract.id} is in quarantine")
+            return
+        console.print(f"{words.plural(rows, 'row')} of {contract.id} in quarantine (a row can fail several checks)\n")
+        what = {check.name: check.description for check in contract.checks}
+        console.print(
+            output.grid(
+                None,
+                ["check", "#rows", "#batches", "promise"],
+                [
+                    (
+                        name,
+                        f"{count:,}",
+                        str(counts.filter(counts["check"] == name)["batch"].n_unique()),
+                        what.get(name, ""),
+                    )
+                    for name, count in sorted(totals.items(), key=lambda item: -item[1])
+                ],
+            )
+        )
+
+    output.emit(document, show)
