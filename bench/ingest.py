@@ -93,7 +93,9 @@ def plain_copy(file: Path, out: Path):
         )
         schema = Schema.from_arrow(pq.read_schema(out / "part.parquet").remove_metadata())
         size = (out / "part.parquet").stat().st_size
-        add = AddAction(path="part.parquet", size=size, partition_values={}, modification_time=0, data_change=True, stats="{}")
+        add = AddAction(
+            path="part.parquet", size=size, partition_values={}, modification_time=0, data_change=True, stats="{}"
+        )
         create_table_with_add_actions(str(out), schema, [add], mode="append", partition_by=[])
         assert DeltaTable(str(out)).version() == 0
 

@@ -66,4 +66,4 @@ def show(title: str, figures: dict[str, dict], *, ours: str, unit: float = 0.0, 
         )
     Console(width=110).print(table)
     OUT.mkdir(exist_ok=True)
-    (OUT / f"{title.split(':')[0].replace(' ', '_')}.json").write_text(json.dumps(figures, indent=1))
+    (OUT / f"{title.split(':', maxsplit=1)[0].replace(' ', '_')}.json").write_text(json.dumps(figures, indent=1))

@@ -3,7 +3,7 @@
     LakehouseError                1  could not run
     ├── UsageError                2  the command's words are off
     ├── ProjectError              1  project root, settings or environment
-    ├── ContractErrors            3  findings in contract files, all of them at once
+    ├── ContractError            3  findings in contract files, all of them at once
     ├── RefusedError              3  the request was understood and refused
     │   ├── LakeMissingError      3  no lake at this place
     │   ├── LakeMismatchError     3  lake.json and the control database disagree
@@ -61,8 +61,8 @@ class ProjectError(LakehouseError):
     """The project root, its settings or its environment cannot be used."""
 
 
-class ContractErrors(LakehouseError):
-    """Everything that is wrong in the contract files, at once."""
+class ContractError(LakehouseError):
+    """Contract files are wrong; holds every mistake at once."""
 
     exit_code = 3
 

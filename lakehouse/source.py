@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 from lakehouse.model import Finding, Level
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
         for character in first:
             found.setdefault(character, []).append((tag, re.compile(pattern)))
     return {**found, "": [(_CORE[0][0], re.compile("^$"))]}
+
+
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
@@ -231,9 +233,9 @@ def load(path: Path) -> Node:
     """The tree of a YAML file.
 
     Raises:
-        ContractErrors: the file cannot be read, or has doubled keys and the like; all findings at once.
+        ContractError: the file cannot be read, or has doubled keys and the like; all findings at once.
     """
     node, findings = read(path)
     if findings or node is None:
-        raise ContractErrors(findings)
+        raise ContractError(findings)
     return node

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lakehouse.errors import ContractErrors, LakehouseError
+from lakehouse.errors import ContractError, LakehouseError
 from lakehouse.model import Level
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def leave(*, refused: bool) -> None:
 
 def report(error: LakehouseError) -> int:
     """Print an error of ours; returns the exit code."""
-    findings = error.findings if isinstance(error, ContractErrors) else ()
+    findings = error.findings if isinstance(error, ContractError) else ()
     if as_json():
         what = {"message": error.message, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}
         document = {"error": what, "findings": [finding_document(each) for each in findings]}

@@ -13,7 +13,7 @@ from lakehouse import source
 from lakehouse.contract import reading, references, schema, shape, tables
 from lakehouse.contract.findings import Findings
 from lakehouse.contract.model import Contract, Project, Table
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +31,12 @@ def load_project(root: Path) -> Project:
     """All contracts of the project at `root`.
 
     Raises:
-        ContractErrors: with every error-level finding of every file.
+        ContractError: with every error-level finding of every file.
     """
     findings = Findings()
     project = _project(root, findings)
     if findings.errors:
-        raise ContractErrors(findings.errors)
+        raise ContractError(findings.errors)
     return project
 
 
@@ -51,13 +51,13 @@ def load_contract(path: Path) -> Contract:
     """One contract file by itself; references to other files cannot be followed.
 
     Raises:
-        ContractErrors: with every error-level finding.
+        ContractError: with every error-level finding.
     """
     findings = Findings()
     draft = _draft(path, str(path), findings)
     contracts = references.bind([draft], findings) if draft else ()
     if findings.errors or not contracts:
-        raise ContractErrors(findings.errors)
+        raise ContractError(findings.errors)
     return contracts[0]
 
 

@@ -23,7 +23,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything Dagster should know about the project.
 
     Raises:
-        ContractErrors: contract files have mistakes; all of them are told.
+        ContractError: contract files have mistakes; all of them are told.
         ProjectError: `assets` or `resources` is missing or has no `load`.
     """
     project = load_project(settings.project)

@@ -46,7 +46,7 @@ def check_batch(table: Table, counts: BatchCounts) -> list[CheckResult]:
     """The verdicts of the table's batch checks, in contract order.
 
     Raises:
-        ContractErrors: a check cannot be judged on a batch.
+        ContractError: a check cannot be judged on a batch.
     """
     return [_judged(check, table, counts) for check in table.checks_of(CheckKind.BATCH)]
 

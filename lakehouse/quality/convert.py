@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from lakehouse.contract.model import Logical
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 from lakehouse.model import Finding, Level
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def parsed(name: str, column_type: ColumnType, *, where: str = "") -> pl.Expr:
     """The value that the text column `name` spells; to be narrowed by `kept`.
 
     Raises:
-        ContractErrors: the type's format holds a directive that is not supported.
+        ContractError: the type's format holds a directive that is not supported.
     """
     text = pl.col(name)
     formats = (column_type.format,) if column_type.format else _DEFAULT_FORMATS.get(column_type.logical, ())
@@ -148,7 +148,7 @@ def try_type(column: Column) -> None:
     """Reads one text as the column's type, so that a type nobody can read fails when compiled, not at midnight.
 
     Raises:
-        ContractErrors: the format or the time zone cannot be read.
+        ContractError: the format or the time zone cannot be read.
     """
     try:
         read(pl.Series(["1"]), column.type)
@@ -156,14 +156,14 @@ def try_type(column: Column) -> None:
         spelled = f"format `{column.type.format}` in time zone `{column.type.time_zone}`"
         message = f"column `{column.name}`: {spelled} cannot be read"
         hint = "hours need minutes; zones are named as in `Europe/Berlin`"
-        raise ContractErrors([Finding("quality-format", Level.ERROR, column.where, message, hint)]) from None
+        raise ContractError([Finding("quality-format", Level.ERROR, column.where, message, hint)]) from None
 
 
 def chrono(form: str, where: str = "") -> tuple[str, str]:
     """A strptime format as chrono reads it, and the anchored shape that its texts must have.
 
     Raises:
-        ContractErrors: a directive that is not supported.
+        ContractError: a directive that is not supported.
     """
     read, shape, place = "", "", 0
     while place < len(form):
@@ -172,7 +172,7 @@ def chrono(form: str, where: str = "") -> tuple[str, str]:
             read, shape, place = read + "%.f", shape + r"(?:\.[0-9]{1,6})?", place + 3
         elif here[0] == "%":
             if here[1:2] not in _DIRECTIVES:
-                raise ContractErrors([_unsupported(form, f"%{here[1:2]}", where)])
+                raise ContractError([_unsupported(form, f"%{here[1:2]}", where)])
             directive, digits = _DIRECTIVES[here[1]]
             read, shape, place = read + directive, shape + digits, place + 2
         else:

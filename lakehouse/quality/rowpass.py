@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from lakehouse.contract.model import CheckKind, Logical, Rule
-from lakehouse.errors import ContractErrors, SchemaMismatchError
+from lakehouse.errors import ContractError, SchemaMismatchError
 from lakehouse.model import Finding, Level, Tier
 from lakehouse.quality.convert import delivered, kept, parsed, polars_type, try_type
 from lakehouse.quality.result import Judged
@@ -47,7 +47,7 @@ class RowPass:
 
         Raises:
             SchemaMismatchError: a delivered column is missing or not text.
-            ContractErrors: the table is not a staged one, and a typed column has no type check.
+            ContractError: the table is not a staged one, and a typed column has no type check.
         """
         _need_type_checks(self.table)
         names = [column.name for column in self.columns]
@@ -73,7 +73,7 @@ def compile_row_checks(table: Table) -> RowPass:
     """Compiles a table's row checks into one pass.
 
     Raises:
-        ContractErrors: more than 64 row checks, a typed column without its type check, or a check that cannot be judged.
+        ContractError: more than 64 row checks, a typed column without its type check, or a check that cannot be judged.
     """
     checks = table.checks_of(CheckKind.ROW)
     _need_room(table, checks)
@@ -136,7 +136,7 @@ def _need_room(table: Table, checks: tuple[Check, ...]) -> None:
     if len(checks) > MOST_CHECKS:
         message = f"`{table.id}` has {len(checks)} row checks, a row's mask holds {MOST_CHECKS}"
         hint = "merge checks or split the table"
-        raise ContractErrors([Finding("quality-many-checks", Level.ERROR, table.where, message, hint)])
+        raise ContractError([Finding("quality-many-checks", Level.ERROR, table.where, message, hint)])
 
 
 def _need_type_checks(table: Table) -> None:
@@ -154,7 +154,7 @@ def _need_type_checks(table: Table) -> None:
         if _converts(column) and (column.name,) not in typed
     ]
     if findings:
-        raise ContractErrors(findings)
+        raise ContractError(findings)
 
 
 def require_types(schema: pl.Schema, table: Table) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from lakehouse.contract.model import Logical, Rule
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 from lakehouse.model import Finding, Level
 from lakehouse.quality.convert import holds, polars_type, read
 
@@ -54,7 +54,7 @@ def broken(check: Check, table: Table, values: Mapping[str, pl.Expr]) -> pl.Expr
         values: per column its typed value, null where there is none or the type failed.
 
     Raises:
-        ContractErrors: the check cannot be judged on these columns.
+        ContractError: the check cannot be judged on these columns.
     """
     column = subject(check, table)
     value = values[column.name]
@@ -92,7 +92,7 @@ def literals(check: Check, column: Column, texts: Sequence[str]) -> pl.Series:
     """The contract's literals (ISO dates, UTC instants, whatever format the column is delivered in), typed.
 
     Raises:
-        ContractErrors: there is none, or one is not a value of the column's type.
+        ContractError: there is none, or one is not a value of the column's type.
     """
     if not texts:
         raise mistake(check, "lists no value")
@@ -108,7 +108,7 @@ def bounds(check: Check, column: Column) -> tuple[Any, Any]:
     """Minimum and maximum of a range, typed as the column is; both inclusive, None where there is none.
 
     Raises:
-        ContractErrors: there is neither, one is not a value of the column, or nothing lies between them.
+        ContractError: there is neither, one is not a value of the column, or nothing lies between them.
     """
     lower, upper = (
         None if text is None else literals(check, column, [text]).item() for text in (check.minimum, check.maximum)
@@ -120,7 +120,7 @@ def lengths(check: Check) -> tuple[int | None, int | None]:
     """Minimum and maximum of a length or a number of rows; both inclusive.
 
     Raises:
-        ContractErrors: there is neither, one is not a whole number, or nothing lies between them.
+        ContractError: there is neither, one is not a whole number, or nothing lies between them.
     """
     for text in (check.minimum, check.maximum):
         if text is not None and not (text.isascii() and text.isdigit()):
@@ -141,7 +141,7 @@ def anchored(check: Check) -> str:
     """The check's pattern for the whole text; flags inside the pattern cannot loosen the anchors.
 
     Raises:
-        ContractErrors: the pattern is missing or not a regular expression.
+        ContractError: the pattern is missing or not a regular expression.
     """
     if check.pattern is None:
         raise mistake(check, "has no pattern")
@@ -153,10 +153,10 @@ def anchored(check: Check) -> str:
     return pattern
 
 
-def mistake(check: Check, message: str) -> ContractErrors:
+def mistake(check: Check, message: str) -> ContractError:
     """An error of the contract, at the check's place."""
     finding = Finding("quality-check", Level.ERROR, check.where, f"check `{check.name}`: {message}")
-    return ContractErrors([finding])
+    return ContractError([finding])
 
 
 def _not_among(value: pl.Expr, allowed: pl.Series) -> pl.Expr:
@@ -176,7 +176,7 @@ def comparison(check: Check, table: Table) -> tuple[Column, Column | pl.Series]:
     """What a comparison compares: a column with another column, or with a series of one typed literal.
 
     Raises:
-        ContractErrors: there is nothing to compare with, or the two have no common order.
+        ContractError: there is nothing to compare with, or the two have no common order.
     """
     column = subject(check, table)
     if check.other is None:

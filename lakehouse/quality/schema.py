@@ -42,7 +42,7 @@ def pandera_schema(table: Table) -> pa.DataFrameSchema:
     A check carries the contract's name. `required` is `nullable=False`, which pandera reports as `not_nullable`.
 
     Raises:
-        ContractErrors: a check cannot be judged on these columns.
+        ContractError: a check cannot be judged on these columns.
     """
     checks = table.checks_of(CheckKind.ROW)
     own: dict[str, list[pa.Check]] = {column.name: [] for column in table.columns}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCS = ("README.md", "docs/contracts.md", "docs/cli.md")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse.contract.load import find_mistakes, load_contract
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def test_a_domain_is_small_letters(tmp_path: Path, project_root: Path) -> None:
     retail = (project_root / "policies/domains/retail/contract.odcs.yaml").read_text(encoding="utf-8")
     path = tmp_path / "c.yaml"
     path.write_text(retail.replace("domain: retail", "domain: Retail"), encoding="utf-8")
-    with pytest.raises(ContractErrors, match="small letters"):
+    with pytest.raises(ContractError, match="small letters"):
         load_contract(path)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse.contract.load import find_mistakes, load_contract, load_project
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 from lakehouse.model import Finding, Level
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def test_all_mistakes_come_at_once_and_in_order(tmp_path: Path) -> None:
     text = GOOD
     for before, after, _, _ in (MISTAKES[2], MISTAKES[8], MISTAKES[33], MISTAKES[52]):
         text = text.replace(before, after, 1)
-    with pytest.raises(ContractErrors) as caught:
+    with pytest.raises(ContractError) as caught:
         load_project(write(tmp_path, text))
     lines = [int(finding.where.rpartition(":")[2]) for finding in caught.value.findings]
     assert len(lines) >= 4
@@ -302,5 +302,5 @@ def test_money_is_never_a_float(tmp_path: Path) -> None:
 )
 def test_nothing_makes_the_loader_fall_over(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text) / "policies/domains/shop/contract.odcs.yaml"
-    with pytest.raises(ContractErrors):
+    with pytest.raises(ContractError):
         load_contract(path)

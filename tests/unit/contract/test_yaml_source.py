@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse import source
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,7 @@ def test_an_alias_bomb_is_refused() -> None:
 def test_a_file_that_is_not_utf8_or_not_there_is_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes(b"a: \xff\xfe")
-    with pytest.raises(ContractErrors, match="utf-8"):
+    with pytest.raises(ContractError, match="utf-8"):
         source.load(path)
-    with pytest.raises(ContractErrors, match="cannot be read"):
+    with pytest.raises(ContractError, match="cannot be read"):
         source.load(tmp_path / "none.yaml")

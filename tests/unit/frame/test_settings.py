@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lakehouse.errors import ProjectError
 from lakehouse.settings import find_project, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_project_is_found_from_a_folder_below(project_root: Path) -> None:

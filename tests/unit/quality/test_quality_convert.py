@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from lakehouse.contract.model import ColumnType, Logical
-from lakehouse.errors import ContractErrors
+from lakehouse.errors import ContractError
 
 INTEGER = ColumnType(Logical.INTEGER)
 MONEY = ColumnType(Logical.DECIMAL, precision=10, scale=2)
@@ -156,18 +156,18 @@ def test_without_null_words_empty_text_is_a_string_and_no_number(judge):
 
 
 def test_an_unknown_time_zone_is_the_contracts_mistake(judge):
-    with pytest.raises(ContractErrors, match="cannot be read"):
+    with pytest.raises(ContractError, match="cannot be read"):
         judge(ColumnType(Logical.TIMESTAMP, format="%Y-%m-%d %H:%M:%S", time_zone="Mars/Base"), [])
 
 
 @pytest.mark.parametrize("form", ["%Q", "%f", "%Y-%", "%s"])
 def test_a_format_that_is_not_understood_is_the_contracts_mistake(judge, form):
-    with pytest.raises(ContractErrors, match="not supported"):
+    with pytest.raises(ContractError, match="not supported"):
         judge(ColumnType(Logical.TIMESTAMP, format=form), ["2024"])
 
 
 def test_a_format_that_polars_cannot_read_is_the_contracts_mistake(judge):
-    with pytest.raises(ContractErrors, match="cannot be read"):
+    with pytest.raises(ContractError, match="cannot be read"):
         judge(ColumnType(Logical.TIMESTAMP, format="%Y-%m-%d %H"), ["2024-01-01 12"])
 
 

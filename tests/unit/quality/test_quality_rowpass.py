@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from lakehouse.contract.model import ColumnType, Logical, Rule
-from lakehouse.errors import ContractErrors, SchemaMismatchError
+from lakehouse.errors import ContractError, SchemaMismatchError
 from lakehouse.model import Tier
 from lakehouse.quality import MOST_CHECKS, compile_row_checks, names_of
 
@@ -127,7 +127,7 @@ def test_sixty_four_checks_fill_the_mask_and_one_more_is_refused(table, check):
     judged = compile_row_checks(table({"x": INTEGER}, *many)).judge(pl.DataFrame({"x": ["1"]}))
     assert judged.failed.to_list() == [2**64 - 2]
     assert sum(judged.counts().values()) == MOST_CHECKS - 1
-    with pytest.raises(ContractErrors, match="65 row checks, a row's mask holds 64"):
+    with pytest.raises(ContractError, match="65 row checks, a row's mask holds 64"):
         compile_row_checks(table({"x": INTEGER}, *many, check(Rule.REQUIRED, "x")))
 
 
@@ -150,11 +150,11 @@ def test_a_frame_without_a_delivered_column_or_with_a_typed_one_is_refused(table
 def test_a_staged_column_without_its_type_check_is_refused(table):
     complete = table({"x": INTEGER})
     lacking = type(complete)(complete.id, complete.odcs_id, complete.columns, ())
-    with pytest.raises(ContractErrors, match="add row check `type_x`"):
+    with pytest.raises(ContractError, match="add row check `type_x`"):
         compile_row_checks(lacking)
     curated = compile_row_checks(table({"x": INTEGER}, tier=Tier.CURATED))
     assert curated.judge_typed(pl.DataFrame({"x": [1]})).clean
-    with pytest.raises(ContractErrors, match="no type check"):
+    with pytest.raises(ContractError, match="no type check"):
         curated.judge(pl.DataFrame({"x": ["1"]}))
 
 
@@ -179,6 +179,6 @@ WRONG = [
 @pytest.mark.parametrize(("column_type", "rule", "options", "message"), WRONG)
 def test_a_check_that_cannot_be_judged_is_the_contracts_mistake(table, check, *, column_type, rule, options, message):
     sample = table({"x": column_type, "s": STRING}, check(rule, "x", name="promise", **options))
-    with pytest.raises(ContractErrors, match=message) as caught:
+    with pytest.raises(ContractError, match=message) as caught:
         compile_row_checks(sample)
     assert "contract.yaml:7" in str(caught.value)
