@@ -102,8 +102,9 @@ def test_shuffled_and_in_several_runs_the_table_is_the_same(first, tmp_path, pro
     assert content(lake).equals(content(first[0]))
 
 
-def test_a_day_delivered_under_another_name_is_all_duplicates(first, project, days, tmp_path):
-    lake, _ = first
+def test_a_day_delivered_under_another_name_is_all_duplicates(project, project_root, days, tmp_path):
+    lake = storage.create_lake(load_settings(project_root, lake=str(tmp_path / "lake")))
+    ingest(lake, project, project.table(TABLE), land(lake, project, days[:1]), now=lake.now())
     again = tmp_path / "2010-12-01-again.csv.gz"
     shutil.copy(days[0], again)
     os.utime(again)
