@@ -28,6 +28,7 @@ def init(
 
     Types, key, event time and personal columns are guessed and marked for review.
     """
+    from lakehouse.contract.load import load_contract
     from lakehouse.contract.scaffold import scaffold
     from lakehouse.settings import load_settings
 
@@ -43,12 +44,21 @@ def init(
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
     reviews = {name: text.count("# review") for name, text in files.items()}
+    tables = [
+        f"{domain}.{table.id.table}"
+        for name in files
+        if name.endswith(".yaml")
+        for table in load_contract(root / name).tables
+    ]
 
     def show(console: Console) -> None:
         for name, count in reviews.items():
             console.print(f"[green]✓[/] wrote {name}, {count} guesses to review")
         console.print("\nNext: read the lines marked `# review`, then")
         console.print("  [bold]lakehouse check[/]")
-        console.print(f"  [bold]lakehouse ingest {domain}.… {source}[/]")
+        for table in tables:
+            console.print(f"  [bold]lakehouse ingest {table} {source}[/]")
 
-    output.emit({"domain": domain, "files": [{"path": n, "reviews": c} for n, c in reviews.items()]}, show)
+    output.emit(
+        {"domain": domain, "tables": tables, "files": [{"path": n, "reviews": c} for n, c in reviews.items()]}, show
+    )
