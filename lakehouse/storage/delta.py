@@ -105,7 +105,7 @@ def schema_from_json(text: str) -> pa.Schema:
 
 def polars_schema(schema: pa.Schema) -> pl.Schema:
     """The schema as polars sees it."""
-    return pl.Schema(pl.from_arrow(schema.empty_table()).schema)  # pyright: ignore[reportAttributeAccessIssue] - a table gives a frame
+    return pl.Schema(schema)  # not by way of an empty table: making an array imports pandas where it is installed
 
 
 def table_schema(table: DeltaTable) -> pa.Schema:
