@@ -31,7 +31,7 @@ def best(command: list[str], rounds: int, **environment: str) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        load = "import lakehouse.definitions as d; d.defs.load_fn() if hasattr(d.defs, 'load_fn') else d.defs()"
+        load = "import lakehouse.definitions as d; d.definitions()"
         figures = {
             "python -c pass": (best([str(BIN / "python"), "-c", "pass"], 5), None),
             "lakehouse --help": (best([str(BIN / "lakehouse"), "--help"], 5), 0.4),
