@@ -1,4 +1,4 @@
-"""`lakehouse quarantine`: which rows were set aside, counted by check and batch.
+"""`lakehouse quarantine`: which rows were set aside, counted by check and batch, and which batches are held.
 
 Counts only. Values are never printed: raw still has the rows, and reading them is another right.
 """
@@ -12,7 +12,12 @@ import typer
 from lakehouse.cli import naming, output, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+
+    from lakehouse.model import TableId
+    from lakehouse.storage import Lake
 
 app = typer.Typer(help="Rows that failed a check.", no_args_is_help=True)
 
@@ -28,7 +33,7 @@ def list_rows(
     lake: output.LakeFolder = None,
     _json: output.Json = False,
 ) -> None:
-    """Count a table's quarantined rows by check and batch."""
+    """Count a table's quarantined rows by check and batch, and name the batches that are held."""
     from lakehouse import storage
     from lakehouse.contract.load import load_project
     from lakehouse.ingest import quarantine
@@ -39,6 +44,7 @@ def list_rows(
     opened = storage.open_lake(settings)
     counts = quarantine.counts(opened, contract.id).sort("check", "batch")
     rows = int(storage.balance(opened, contract.id).rows["quarantined"].sum())
+    held = _held(opened, contract.id)
     totals: dict[str, int] = {}
     for check, count in counts.select("check", "rows").iter_rows():
         totals[check] = totals.get(check, 0) + count
@@ -47,9 +53,11 @@ def list_rows(
         "rows": rows,
         "checks": [{"check": name, "rows": count} for name, count in totals.items()],
         "batches": counts.select("batch", "check", "rows").to_dicts(),
+        "held": [{"batch": number, "rows": count, "reason": reason} for number, count, reason in held],
     }
 
     def show(console: Console) -> None:
+        _show_held(console, held)
         if not rows:
             console.print(f"[green]✓[/] no row of {contract.id} is in quarantine")
             return
@@ -72,3 +80,20 @@ def list_rows(
         )
 
     output.emit(document, show)
+
+
+def _held(lake: Lake, table: TableId) -> list[tuple[int, int, str]]:
+    """Batches that a batch check holds: number, rows, why."""
+    from lakehouse import storage
+
+    found = storage.batches(lake, table)
+    return found.filter(found["state"] == "held").select("number", "rows", "reason").rows()
+
+
+def _show_held(console: Console, held: Sequence[tuple[int, int, str]]) -> None:
+    for number, count, reason in held:
+        console.print(
+            f"[yellow]![/] batch {number} is held with {words.plural(count, 'row')}: {reason}", soft_wrap=True
+        )
+    if held:
+        console.print(f"  {words.RELEASE}\n", soft_wrap=True)

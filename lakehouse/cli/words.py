@@ -5,6 +5,8 @@ For people only; JSON documents carry bytes, seconds and numbers.
 
 from __future__ import annotations
 
+#: What to do about a batch that is held.
+RELEASE = "change the contract's rule and ingest any file of the table: held batches are judged again"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
 _WHOLE = 100  # from here on decimals say nothing

@@ -83,7 +83,7 @@ def unique_checks(node: Node, column: Column, findings: Findings) -> list[Check]
     return [Check(name, CheckKind.TABLE, Rule.UNIQUE, names, severity, tolerance, description=words, where=node.where)]
 
 
-def _override(node: Node, rule: Rule, findings: Findings) -> tuple[Severity, float]:
+def _override(node: Node, rule: Rule, findings: Findings) -> tuple[Severity, float | None]:
     """Severity and tolerance of a column's own check, out of `lakehouse` -> `checks`."""
     own = reading.ours(node, findings)
     said = own.get("checks") if own else None

@@ -46,7 +46,7 @@ _TOLERANCE: Shape = {
     "type": "number",
     "minimum": 0,
     "maximum": 1,
-    "description": "Share of rows that may fail before the check does.",
+    "description": "Share of rows that may fail. Without one, rows of a staged table that fail are only quarantined.",
 }
 _OVERRIDE = _mapping("How one check counts.", {"severity": _SEVERITY, "tolerance": _TOLERANCE})
 

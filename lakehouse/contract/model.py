@@ -76,8 +76,8 @@ class Rule(StrEnum):
 class Check:
     """One rule of a table: the Dagster check `name` promises it.
 
-    `tolerance` is a share (0..1) of rows that may fail; row checks quarantine whatever the tolerance is, and the share
-    decides whether the asset check passes. `columns` are the contract's names. Bounds and the literal of a comparison
+    `tolerance` is a share (0..1) of rows that may fail. Row checks of staged tables quarantine whatever it is: None lets
+    the rest of the batch go on, a share makes the batch suspect beyond it (0: at the first row). Elsewhere None is 0. `columns` are the contract's names. Bounds and the literal of a comparison
     (`values[0]` when `other` is None) are text: `5`, `-0.25`, `2011-03-01`, `2011-03-01T00:00:00+00:00` (always UTC).
     """
 
@@ -86,7 +86,7 @@ class Check:
     rule: Rule
     columns: tuple[str, ...] = ()
     severity: Severity = "error"
-    tolerance: float = 0.0
+    tolerance: float | None = None
     values: tuple[str, ...] = ()
     minimum: str | None = None
     maximum: str | None = None

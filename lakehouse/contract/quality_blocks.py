@@ -84,7 +84,7 @@ def _check(
     columns: tuple[str, ...],
     findings: Findings,
     *,
-    tolerance: float = 0.0,
+    tolerance: float | None = None,
     minimum: str | None = None,
     maximum: str | None = None,
     values: tuple[str, ...] = (),
@@ -124,7 +124,10 @@ def _null_share(entry: Node, columns: dict[str, Column], column: Column | None, 
 
 def _valid_values(entry: Node, column: Column, findings: Findings) -> Check | None:
     arguments = entry.get("arguments")
-    share = thresholds.tolerance(entry, findings)
+    # ODCS needs a threshold in every entry, so that its 0 is no word about the batch; ours is.
+    threshold = thresholds.tolerance(entry, findings) or None
+    own = thresholds.share(reading.ours(entry, findings), "tolerance")
+    share = threshold if own is None else own
     listed = reading.items(arguments, "validValues")
     if listed:
         values = checks.values_of(list(listed), column, findings)

@@ -41,12 +41,12 @@ def upside_down(low: str, high: str, column: Column) -> bool:
             return low > high
 
 
-def share(node: Node | None, key: str) -> float:
-    """A share from 0 to 1 under `key`; 0 when there is none."""
+def share(node: Node | None, key: str) -> float | None:
+    """A share from 0 to 1 under `key`; None when there is none."""
     found = node.get(key) if node else None
     value = found.scalar if found else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        return 0.0
+        return None
     return float(value)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import polars as pl
@@ -39,11 +39,29 @@ _GZIP_WINDOW = 31
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Which file was opened, and when it was last written to."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @staticmethod
+    def of(status: os.stat_result) -> Identity:
+        """The identity that the file system shows."""
+        return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """What tells one delivery from another: size and SHA-256 of the bytes as delivered."""
 
     size: int
     sha256: str
+    #: Of the file when it was opened; says nothing of the bytes.
+    identity: Identity | None = field(default=None, compare=False)
 
 
 class Delivery:
@@ -86,6 +104,7 @@ class Delivery:
         A file that fits a block stays in memory and is not read again.
         """
         file = self._opened()
+        identity = Identity.of(os.fstat(file.fileno()))
         digest = hashlib.sha256()
         size = 0
         first: list[bytes] = []
@@ -98,7 +117,7 @@ class Delivery:
                 first.clear()
         self._held = b"".join(first) if size <= self._block else None
         file.seek(0)
-        return Fingerprint(size, digest.hexdigest())
+        return Fingerprint(size, digest.hexdigest(), identity)
 
     def require_unchanged(self, before: Fingerprint) -> None:
         """Make sure that `blocks` has read the bytes of that fingerprint.
@@ -227,18 +246,25 @@ class Delivery:
         return [column.name for column in self._columns]
 
 
-def unchanged(path: Path, fingerprint: Fingerprint) -> bool:
-    """Whether the file still holds the bytes with that fingerprint."""
+def unchanged(path: Path, read: Fingerprint) -> bool:
+    """Whether the file still holds the bytes that were read.
+
+    A large file is not hashed again if the file system has not seen a write since it was opened. Clocks of file systems
+    tick every few milliseconds, within which a small file can be read and written, so a small one is.
+    """
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != fingerprint.size:
+            status = os.fstat(file.fileno())
+            if status.st_size > BLOCK and Identity.of(status) == read.identity:
+                return True
+            if status.st_size != read.size:
                 return False
             while piece := file.read(_READ):
                 digest.update(piece)
     except FileNotFoundError:
         return False
-    return digest.hexdigest() == fingerprint.sha256
+    return digest.hexdigest() == read.sha256
 
 
 def _parse_exactly(content: bytes, names: Sequence[str], dialect: Dialect) -> pl.DataFrame:

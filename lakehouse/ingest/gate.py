@@ -2,7 +2,8 @@
 
 The same gate takes blocks from the gateway as they are read, and from the raw table when a run died between the two
 commits; both give the same staged rows. Rows that fail go to quarantine as pointers. A batch that fails a batch check is
-held: everything is made again from raw without it, because its rows may have hidden another batch's.
+held: everything is made again from raw without it, because its rows may have hidden another batch's. A held batch is
+judged again once its contract has changed.
 """
 
 # pyarrow ships without types.
@@ -10,13 +11,15 @@ held: everything is made again from raw without it, because its rows may have hi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from lakehouse import storage
 from lakehouse.contract import arrow
+from lakehouse.ingest.behind import WriteBehind
 from lakehouse.ingest.occurrence import Occurrence
 from lakehouse.ingest.quarantine import READABLE, Pointers
 from lakehouse.ingest.repeats import MOST_SUSPECTS, Repeats
@@ -50,6 +53,13 @@ class Workplace:
         """The version of the contract that the table is of."""
         return next((c.version for c in self.project.contracts if self.table in c.tables), "")
 
+    @property
+    def terms(self) -> str:
+        """A digest of what batches are judged by: version, columns and checks, whatever their texts and places are."""
+        columns = [replace(column, description="", where="") for column in self.table.columns]
+        checks = [replace(check, description="", where="") for check in self.table.checks]
+        return hashlib.sha256(repr((self.contract_version, columns, checks)).encode()).hexdigest()[:16]
+
 
 @dataclass
 class _Tally:
@@ -62,6 +72,7 @@ class _Tally:
     duplicate: int = 0
     conflict: int = 0
     unreadable: int = 0
+    was_held: bool = False
     results: list[CheckResult] = field(default_factory=list["CheckResult"])
 
     def events(self, number: int, table: Table) -> list[LedgerEvent]:
@@ -71,7 +82,10 @@ class _Tally:
             EventKind.DUPLICATE: self.duplicate,
             EventKind.CONFLICT: self.conflict,
         }
-        return [LedgerEvent(number, table.id, kind, count, "gate") for kind, count in kinds.items() if count]
+        events = [LedgerEvent(number, table.id, kind, count, "gate") for kind, count in kinds.items() if count]
+        if self.was_held and self.rows:
+            events.append(LedgerEvent(number, table.id, EventKind.HELD, -self.rows, "released"))
+        return events
 
 
 class Gate:
@@ -83,16 +97,17 @@ class Gate:
         self._schema = arrow.schema(table, Tier.STAGED)
         self._pass = compile_row_checks(table)
         self._occurrence = Occurrence(table)
-        self._tx = storage.begin(lake, table.id, work.staged, self._schema, storage.Placement.of(table, Tier.STAGED))
-        self._written: list[str] = []
+        placement = storage.Placement.of(table, Tier.STAGED)
+        self._rows = WriteBehind(storage.begin(lake, table.id, work.staged, self._schema, placement))
         existing = storage.scan(lake, table.id) if storage.exists(lake, table.id) else None
         self._repeats = Repeats(table, existing=existing, written=self._scan_written)
         self._pointers = Pointers(lake, table.id, contract_version=work.contract_version, checks=self._pass.checks)
         self._tallies: dict[int, _Tally] = {}
 
-    def expect(self, batch: int) -> None:
-        """Count a batch even if no row of it comes."""
-        self._tallies.setdefault(batch, _Tally(BatchCounts(self._work.table)))
+    def expect(self, batch: int, *, was_held: bool = False) -> None:
+        """Count a batch even if no row of it comes; one that an earlier run held leaves that state now, or stays."""
+        if batch not in self._tallies:
+            self._tallies[batch] = _Tally(BatchCounts(self._work.table), was_held=was_held)
 
     def take(self, raw: pl.DataFrame) -> None:
         """Take rows as they stand in raw; batch by batch, each in order of its rows."""
@@ -115,7 +130,7 @@ class Gate:
     def abandon(self) -> None:
         """Forget everything; nothing was visible."""
         self._pointers.abandon()
-        self._tx.abandon()
+        self._rows.abandon()
 
     def close(self, raw_version: int) -> IngestReport:
         """Judge the batches, hold those that fail, commit the others."""
@@ -128,9 +143,9 @@ class Gate:
         self.abandon()
         again = Gate(self._work)
         try:
-            for number in self._tallies:
+            for number, tally in self._tallies.items():
                 if number not in held:
-                    again.expect(number)
+                    again.expect(number, was_held=tally.was_held)
             for frame in from_raw(self._work, {n: t.rows for n, t in self._tallies.items() if n not in held}):
                 again.take(frame)
             again._settle()
@@ -149,12 +164,13 @@ class Gate:
         reports = [_report(number, tally) for number, tally in self._tallies.items()]
         for number, tally in held.items():
             reason = ", ".join(f"`{result.name}`" for result in tally.results if result.blocking)
-            if tally.rows:
+            if tally.rows and not tally.was_held:
                 events.append(LedgerEvent(number, table.id, EventKind.HELD, tally.rows, "batch check"))
-            updates.append(storage.BatchUpdate(number, "held", tally.rows, reason))
+            updates.append(storage.BatchUpdate(number, "held", tally.rows, f"failed {reason}", self._work.terms))
             reports.append(BatchReport(number, "held", rows=tally.rows, reason=f"failed {reason}"))
         inputs = {str(table.id.at(Tier.RAW)): raw_version}
-        version = self._tx.commit("stage", events=events, batches=updates, inputs=inputs)
+        self._rows.wait()
+        version = self._rows.tx.commit("stage", events=events, batches=updates, inputs=inputs)
         tallies = [*self._tallies.values(), *held.values()]
         return IngestReport(
             batches=tuple(sorted(reports, key=lambda report: report.batch)),
@@ -176,12 +192,13 @@ class Gate:
     def _stage(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
             return
-        self._written += [f"{self._tx.uri}/{file.path}" for file in self._tx.write(rows)]
+        self._rows.write(rows)
         for number, count in rows[BATCH].value_counts().rows():
             self._tallies[number].staged += count
 
     def _scan_written(self) -> pl.LazyFrame:
-        return scan_files(self._written, self._schema)
+        uri = self._rows.tx.uri
+        return scan_files([f"{uri}/{file.path}" for file in self._rows.wait()], self._schema)
 
     def _count(self, typed: pl.DataFrame, failed: pl.Series) -> None:
         """Count each batch's rows; they stand together."""
@@ -227,16 +244,21 @@ def from_raw(work: Workplace, batches: Mapping[int, int]) -> Iterator[pl.DataFra
 
 
 def finish(work: Workplace) -> IngestReport:
-    """Stage the batches that are in raw but not staged: what a run left that died between its two commits."""
-    manifest = storage.batches(work.lake, work.table.id)
-    left: Sequence[tuple[int, int]] = manifest.filter(pl.col("state") == "raw").select("number", "rows").rows()
+    """Stage the batches that are in raw but not staged.
+
+    These are what a run left that died between its two commits, and batches held under other terms than today's.
+    """
+    held = pl.col("state") == "held"
+    due = (pl.col("state") == "raw") | (held & pl.col("terms").ne_missing(pl.lit(work.terms)))
+    manifest = storage.batches(work.lake, work.table.id).filter(due)
+    left: Sequence[tuple[int, int, bool]] = manifest.select("number", "rows", was_held=held).rows()
     if not left:
         return IngestReport()
     gate = Gate(work)
     try:
-        for number, _ in left:
-            gate.expect(number)
-        for frame in from_raw(work, dict(left)):
+        for number, _, was_held in left:
+            gate.expect(number, was_held=was_held)
+        for frame in from_raw(work, {number: rows for number, rows, _ in left}):
             gate.take(frame)
         return gate.close(storage.snapshot(work.lake, work.table.id.at(Tier.RAW)).version)
     finally:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -21,9 +21,11 @@ import polars as pl
 from lakehouse import storage
 from lakehouse.contract import arrow
 from lakehouse.errors import FileRejectedError, LeaseTakenError
+from lakehouse.ingest.behind import WriteBehind
 from lakehouse.ingest.blocks import Delivery
 from lakehouse.ingest.gate import Gate, Workplace, finish
 from lakehouse.ingest.landing import discard, drop_expired, set_aside, source_of
+from lakehouse.ingest.quarantine import place as quarantine_of
 from lakehouse.ingest.report import BatchReport, IngestReport
 from lakehouse.model import BATCH, ENTITY, LANDED_AT, EventKind, LedgerEvent, Tier
 from lakehouse.privacy import entities
@@ -34,17 +36,17 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Project, Source, Table
     from lakehouse.ingest.blocks import Fingerprint
-    from lakehouse.storage import Batch, Lake, Transaction
+    from lakehouse.storage import Batch, Lake
 
 #: Files of one commit: at most so many, and no further one beyond so many bytes.
 MOST_FILES, MOST_BYTES = 1_000, 256 * 1024 * 1024
-#: Small files are put together until they are worth a pass.
-_ENOUGH_ROWS = 200_000
+#: Small files are put together until they are worth a pass; a block of a large file is one by itself.
+_ENOUGH_ROWS = 100_000
 _TAKEN = frozenset({"raw", "staged", "held"})
 
 
 def ingest(lake: Lake, project: Project, table: Table, files: Sequence[Path], *, now: dt.datetime) -> IngestReport:
-    """Take files into raw and staged, each exactly once; first finishes what an earlier run left.
+    """Take files into raw and staged, each exactly once; first does what `resume` does.
 
     Args:
         lake: the lake.
@@ -64,16 +66,14 @@ def ingest(lake: Lake, project: Project, table: Table, files: Sequence[Path], *,
         for chunk in _chunks(files):
             report += _take(work, chunk, now=now)
     drop_expired(lake, table, now)
-    _tidy(lake, table, committed=report.staged_version is not None)
-    return report
+    return _tidied(lake, table, report)
 
 
 def resume(lake: Lake, project: Project, table: Table) -> IngestReport:
-    """Finish the batches that are in raw but not staged."""
+    """Finish the batches that are in raw but not staged, and judge held ones again if their contract has changed."""
     with _workplace(lake, project, table) as work:
         report = finish(work)
-    _tidy(lake, table, committed=report.staged_version is not None)
-    return report
+    return _tidied(lake, table, report)
 
 
 @contextmanager
@@ -85,12 +85,17 @@ def _workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplac
         yield Workplace(lake, project, table, raw, staged)
 
 
-def _tidy(lake: Lake, table: Table, *, committed: bool) -> None:
-    if not committed:
-        return
-    with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
-        storage.merge_tail(lake, table)
+def _tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
+    """What is best done at once but may wait: leftovers of a dead run, the tail, the ledger."""
+    # raw and staged were recovered when their leases were taken; these two are only taken when there is something to say
+    for other in (quarantine_of(table.id), storage.LEDGER):
+        storage.recover_if_dirty(lake, other)
+    merged: int | None = None
+    if report.staged_version is not None:
+        with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
+            merged = storage.merge_tail(lake, table)
     storage.flush_outbox(lake)
+    return report if merged is None else replace(report, staged_version=merged)
 
 
 def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
@@ -157,32 +162,31 @@ class _Intake:
         work = self._work
         raw_id = work.table.id.at(Tier.RAW)
         placement = storage.Placement.of(work.table, Tier.RAW)
-        tx = storage.begin(work.lake, raw_id, work.raw, self._schema, placement, append_only=True)
+        raw = WriteBehind(storage.begin(work.lake, raw_id, work.raw, self._schema, placement, append_only=True))
         gate = Gate(work)
         try:
-            with ThreadPoolExecutor(1) as writer:
-                for frame in _ahead(_grouped(self._frames())):
-                    complete = frame.with_columns(self._entity(frame)).select(self._schema.names)
-                    writing = writer.submit(tx.write, complete)
-                    gate.take(complete)
-                    writing.result()
+            for frame in _ahead(_grouped(self._frames())):
+                complete = frame.with_columns(self._entity(frame)).select(self._schema.names)
+                raw.write(complete)
+                gate.take(complete)
             for number in self._accepted:
                 gate.expect(number)
-            report = self._commit(tx, gate)
+            report = self._commit(raw, gate)
         finally:
             gate.abandon()
-            tx.abandon()
+            raw.abandon()
         for arrival in [*self._accepted.values(), *self._leaving]:
-            discard(work.lake, work.table, arrival.path, fingerprint=arrival.fingerprint, now=self._now)
+            discard(work.lake, work.table, arrival.path, read=arrival.fingerprint, now=self._now)
         return IngestReport(batches=tuple(self._others)) + report
 
-    def _commit(self, tx: Transaction, gate: Gate) -> IngestReport:
+    def _commit(self, raw: WriteBehind, gate: Gate) -> IngestReport:
         if not self._accepted:
             return IngestReport()
         table = self._work.table.id
         events = [LedgerEvent(n, table, EventKind.READ, rows, "gateway") for n, rows in self._rows.items() if rows]
         updates = [storage.BatchUpdate(number, "raw", rows) for number, rows in self._rows.items()]
-        version = tx.commit("raw", events=events, batches=updates)
+        raw.wait()
+        version = raw.tx.commit("raw", events=events, batches=updates)
         return IngestReport(raw_version=version) + gate.close(version)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
@@ -209,7 +213,7 @@ class _Intake:
         )
         arrival = _Arrival(path, batch, fingerprint)
         if batch.state in _TAKEN or batch.number in self._accepted:
-            self._others.append(BatchReport(batch.number, "skipped", reason="this file was taken before"))
+            self._others.append(_taken(batch))
             self._leaving.append(arrival)
             return None
         if source is None:
@@ -252,6 +256,13 @@ class _Intake:
         words = list(table.column(table.entity.key).null_words)
         ids = frame.select(pl.when(~pl.col(table.entity.key).is_in(words)).then(pl.col(table.entity.key))).to_series()
         return entities.resolve(self._work.lake, table.entity.type, table.entity.canonical, ids).alias(ENTITY)
+
+
+def _taken(batch: Batch) -> BatchReport:
+    """What to say of a file that was taken before; one that is held still needs somebody."""
+    if batch.state == "held":
+        return BatchReport(batch.number, "held", reason=f"{batch.reason}, and the contract is still the same")
+    return BatchReport(batch.number, "skipped", reason="this file was taken before")
 
 
 def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

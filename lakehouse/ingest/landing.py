@@ -74,9 +74,9 @@ def deliver(lake: Lake, table: Table, file: Path) -> Path:
     return target
 
 
-def discard(lake: Lake, table: Table, path: Path, *, fingerprint: Fingerprint, now: dt.datetime) -> None:
+def discard(lake: Lake, table: Table, path: Path, *, read: Fingerprint, now: dt.datetime) -> None:
     """Take a file whose rows are in the lake out of the landing folder, if it still is what was read."""
-    if path.parent.resolve() != folder(lake, table).resolve() or not unchanged(path, fingerprint):
+    if path.parent.resolve() != folder(lake, table).resolve() or not unchanged(path, read):
         return
     source = source_of(table, path.name)
     if source is not None and source.keep_days > 0:

@@ -20,7 +20,7 @@ class BatchReport:
     Attributes:
         batch: its number; the file's name is not repeated here, it may be personal.
         rows: records read now; 0 for a file that was skipped or rejected.
-        state: `skipped` is a file that had been taken before.
+        state: `skipped` is a file that had been taken before, unless its batch is still `held`.
         reason: why it was held, rejected or skipped.
     """
 
@@ -41,7 +41,7 @@ class IngestReport:
     Attributes:
         batches: one report per file, and one per earlier batch that was finished now.
         raw_version: raw's Delta version after the last commit, None when nothing was committed.
-        staged_version: likewise of staged.
+        staged_version: likewise of staged; its tail is merged by then, so readers see this version.
         row_checks: rows that failed, by check name; all row checks are there once a row was judged.
         batch_checks: every batch check of every judged batch.
     """

@@ -28,6 +28,8 @@ class LakeAccess(Protocol):
 class DbtAccess(Protocol):
     """Builds curated tables with dbt."""
 
-    def build(self, tables: "Sequence[TableId]", *, versions: "Mapping[TableId, int]") -> None:
-        """Build these tables from exactly these versions of their inputs."""
+    def build(
+        self, tables: "Sequence[TableId]", *, versions: "Mapping[TableId, int]"
+    ) -> "Mapping[TableId, Sequence[str]]":
+        """Build these tables from exactly these versions of their inputs; gives the names of dbt's failed tests."""
         ...

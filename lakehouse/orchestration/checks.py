@@ -34,10 +34,11 @@ def is_blocking(table: Table, check: Check) -> bool:
     """Whether downstream waits when the check fails: checks of severity `error`, with one exception.
 
     Rows that fail a row check of a staged table are in quarantine, not in the table. Only a contract that names a
-    tolerance says how many of them make the rest of the batch suspect; without one their number is shown and no more.
+    tolerance (0: not one) says how many of them make the rest of the batch suspect; without one their number is shown
+    and no more.
     """
     quarantined = table.id.tier is Tier.STAGED and check.kind is CheckKind.ROW
-    return check.severity == "error" and not (quarantined and check.tolerance == 0)
+    return check.severity == "error" and not (quarantined and check.tolerance is None)
 
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
@@ -49,7 +50,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             description=check.description or promise(check),
             additional_deps=[asset_key(check.target)] if check.target and check.target != table.id else [],
             blocking=is_blocking(table, check),
-            metadata={"kind": check.kind.value, "rule": check.rule.value, "tolerance": check.tolerance},
+            metadata={
+                "kind": check.kind.value,
+                "rule": check.rule.value,
+                **({} if check.tolerance is None else {"tolerance": check.tolerance}),
+            },
         )
         for check in table.checks
     ]
@@ -58,7 +63,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 def promise(check: Check) -> str:
     """The rule in words, from names and limits of the contract."""
     columns = ", ".join(f"`{column}`" for column in check.columns)
-    allowed = f"; up to {check.tolerance:.2%} of rows may fail" if check.tolerance else ""
+    allowed = "" if check.tolerance is None else f"; up to {check.tolerance:.2%} of rows may fail"
     return f"{check.rule.value.replace('_', ' ')} {columns}".strip() + allowed
 
 

@@ -1,8 +1,8 @@
 """Rebuilds a feature table with the project's function, over rows that had happened and were known.
 
 The function gets one lazy frame per input of the contract, in its order, cut off by `known_rows`; it may also ask for
-`as_of`, the day of the run. Tables that refresh by month replace the months that changed and all later ones, because
-features look back.
+`as_of`, the day of the run (or of its `known_at`). Tables that refresh by month replace the months that changed and all
+later ones, because features look back; all of them when the function or what it imports changed.
 """
 
 # pyarrow ships no types: schemas and readers are unknown to the checker where they pass through.
@@ -18,18 +18,28 @@ import polars as pl
 from lakehouse import storage
 from lakehouse.contract import arrow
 from lakehouse.contract.model import Project, Table
-from lakehouse.errors import ProjectError, SchemaMismatchError
+from lakehouse.errors import ProjectError, SchemaMismatchError, UsageError
 from lakehouse.model import TableId
 from lakehouse.orchestration.loading import load_module
 from lakehouse.storage import Lake
 from lakehouse.transform import refresh
+from lakehouse.transform.code import fingerprint, function_files
 from lakehouse.transform.point_in_time import known_rows
 
 
 def rebuild(
-    lake: Lake, project: Project, table: Table, *, function: str, versions: Mapping[TableId, int]
+    lake: Lake,
+    project: Project,
+    table: Table,
+    *,
+    function: str,
+    versions: Mapping[TableId, int],
+    known_at: dt.datetime | None = None,
 ) -> int | None:
     """Compute and commit the table's stale months, or all of it.
+
+    A run for a past `known_at` replaces the whole table by what it would have been on that day; the next run without
+    one brings it back to the present.
 
     Args:
         lake: the lake.
@@ -37,6 +47,7 @@ def rebuild(
         table: the feature table.
         function: `module:name` in the project.
         versions: the versions of the inputs to read.
+        known_at: the instant of knowledge, whose day is `as_of` then; default: now, the start of this run.
 
     Returns:
         The committed version; None when nothing was stale.
@@ -44,14 +55,22 @@ def rebuild(
     Raises:
         ProjectError: the function is not there.
         SchemaMismatchError: its rows do not have the contract's columns.
+        KnowledgeTimeError: `known_at` is past, and an input keeps no history.
+        UsageError: `known_at` lies in the future.
     """
-    stale = refresh.stale_months(lake, project, table, inputs=table.inputs)
+    started = lake.now()
+    if known_at is not None and known_at > started:
+        raise UsageError("`known_at` lies in the future", where=str(table.id), hint="leave it out for now")
+    made_by = fingerprint(function_files(project.root, function.partition(":")[0]))
+    stale = None
+    if known_at is None:
+        stale = refresh.stale_months(lake, project, table, inputs=table.inputs, code=made_by)
     if stale == ():
         return None
-    started = lake.now()
-    day = started.date()
+    day = (known_at or started).astimezone(dt.UTC).date()
     inputs = [
-        known_rows(lake, project, name, as_of=day, run_start=started, version=versions[name]) for name in table.inputs
+        known_rows(lake, project, name, as_of=day, run_start=started, known_at=known_at, version=versions[name])
+        for name in table.inputs
     ]
     frame = _computed(project, table, function=function, inputs=inputs, as_of=day)
     months = None if stale is None else _onwards(frame, table, stale)
@@ -63,9 +82,33 @@ def rebuild(
         table,
         frame.to_arrow().to_reader(),
         months=months,
-        inputs={str(name): version for name, version in versions.items()},
+        inputs={**_noted(versions, known_at=known_at), refresh.CODE: made_by},
         holder="features",
     )
+
+
+def instant(text: str, *, where: str) -> dt.datetime:
+    """The instant that run configuration writes (ISO 8601 with an offset), such as `2011-06-30T23:59:59+00:00`.
+
+    Raises:
+        UsageError: it is none, or has no offset.
+    """
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        hint = "write it like `2011-06-30T23:59:59+00:00`"
+        raise UsageError("`known_at` is not an instant with an offset", where=where, hint=hint)
+    return found
+
+
+def _noted(versions: Mapping[TableId, int], *, known_at: dt.datetime | None) -> dict[str, int]:
+    """What a commit notes of its inputs."""
+    noted = {str(name): version for name, version in versions.items()}
+    if known_at is not None:
+        noted[refresh.KNOWN_AT] = int(known_at.timestamp() * 1_000_000)
+    return noted
 
 
 def feature_function(project: Project, where: str) -> Callable[..., pl.LazyFrame]:

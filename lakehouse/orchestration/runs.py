@@ -4,20 +4,22 @@ The run is stored in the persistent instance (`DAGSTER_HOME`, else `<project>/.d
 beside the others. It carries the id of a request and nothing else.
 """
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse import errors, storage
-from lakehouse.model import TableId
+from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.access import REQUEST_TAG
+from lakehouse.orchestration.assets import feature_step
 from lakehouse.orchestration.build import build_definitions
 from lakehouse.orchestration.metadata import asset_key, table_id
 from lakehouse.settings import Settings
@@ -25,6 +27,7 @@ from lakehouse.settings import Settings
 #: Dagster's wrappers around the error that a step raised, and errors whose message is ours.
 _WRAPPERS = frozenset({"DagsterExecutionStepExecutionError"})
 _SPEAKING = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type)) | {"Failure"}
+_TAKEN = (Tier.RAW, Tier.STAGED)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -66,7 +69,13 @@ class RunReport:
         return tuple(line for line in self.checks if line.blocking and not line.passed)
 
 
-def materialize(settings: Settings, selection: Sequence[TableId], request: str | None = None) -> RunReport:
+def materialize(
+    settings: Settings,
+    selection: Sequence[TableId],
+    request: str | None = None,
+    *,
+    known_at: dt.datetime | None = None,
+) -> RunReport:
     """Materialize tables in this process, in the order of their dependencies.
 
     Args:
@@ -74,6 +83,7 @@ def materialize(settings: Settings, selection: Sequence[TableId], request: str |
         selection: the tables; raw and staged of one table always go together.
         request: id of an `ingest` request (`ingest_request`) that names the files to take; without one, staged tables
             take every complete file of their landing folder.
+        known_at: feature tables show what was known at this instant; default: now (`features.rebuild`).
     """
     definitions = build_definitions(settings)
     job = definitions.resolve_implicit_global_asset_job_def()
@@ -81,8 +91,8 @@ def materialize(settings: Settings, selection: Sequence[TableId], request: str |
     with open_instance(settings) as instance:
         result = job.execute_in_process(
             instance=instance,
-            asset_selection=_whole(selection, definitions),
-            run_config=_QUIET,
+            asset_selection=[asset_key(table) for table in _whole(selection, definitions)],
+            run_config={**_QUIET, "ops": _told(selection, known_at=known_at)},
             tags=tags,
             raise_on_error=False,
         )
@@ -105,12 +115,19 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(home))
 
 
-def _whole(selection: Sequence[TableId], definitions: dg.Definitions) -> list[dg.AssetKey]:
-    """The keys of whole steps: raw and staged of a table are one, so naming either names both."""
-    keys = dg.AssetSelection.assets(*(asset_key(table) for table in selection)).required_multi_asset_neighbors()
-    # the selection's `resolve` takes a graph whose type argument dagster leaves open
-    resolved: set[dg.AssetKey] = cast("Any", keys).resolve(definitions.resolve_asset_graph())
-    return sorted(resolved)
+def _whole(selection: Sequence[TableId], definitions: dg.Definitions) -> list[TableId]:
+    """The tables of whole steps: raw and staged of a table are one, so naming either names both."""
+    known = definitions.resolve_asset_graph().get_all_asset_keys()
+    twins = {table.at(tier) for table in selection for tier in _TAKEN if table.tier in _TAKEN}
+    return sorted({*selection, *(twin for twin in twins if asset_key(twin) in known)}, key=str)
+
+
+def _told(selection: Sequence[TableId], *, known_at: dt.datetime | None) -> dict[str, Any]:
+    """Run configuration of the feature tables."""
+    if known_at is None:
+        return {}
+    config = {"config": {"known_at": known_at.isoformat()}}
+    return {feature_step(table): config for table in selection if table.tier is Tier.FEATURES}
 
 
 def _report(result: dg.ExecuteInProcessResult) -> RunReport:

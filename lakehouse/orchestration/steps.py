@@ -4,7 +4,7 @@ Each does its work, judges the result and records the verdict, and only then say
 and one result per check. Tables made from others ask for the verdict on every input first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from lakehouse.orchestration.access import DbtAccess, LakeAccess
 from lakehouse.orchestration.checks import check_result
 from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.orchestration.metadata import asset_key
-from lakehouse.orchestration.verdicts import ingest_outcomes, judge
+from lakehouse.orchestration.verdicts import ingest_outcomes, judge, own_tests, standing_outcomes
 from lakehouse.storage import Lake
 
 Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -31,7 +31,7 @@ Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 @dataclass(frozen=True)
 class Step:
-    """What to tell Dagster, and what was refused: batches held, files rejected."""
+    """What to tell Dagster, and what was refused: batches held, files rejected, tests failed."""
 
     events: tuple[Event, ...]
     refused: tuple[str, ...] = ()
@@ -62,19 +62,47 @@ def take(access: LakeAccess, project: Project, table: Table, *, request: str | N
 
 
 def model(access: LakeAccess, project: Project, table: Table, *, dbt: DbtAccess) -> Step:
-    """Build a curated table with dbt."""
+    """Build a curated table with dbt; its failed tests fail the checks they were made from, or the step."""
     with no_values_in_errors(str(table.id)):
         lake = access.open()
-        dbt.build([table.id], versions=_passed_versions(lake, table))
+        failed_tests = dbt.build([table.id], versions=_passed_versions(lake, table)).get(table.id, ())
+        return _built(lake, project, table, failed_tests=failed_tests)
+
+
+def compute(access: LakeAccess, project: Project, table: Table, *, function: str, known_at: str | None = None) -> Step:
+    """Build a feature table with the project's function, from what was known at `known_at` (ISO 8601; default: now)."""
+    known = None if known_at is None else features.instant(known_at, where=str(table.id))
+    with no_values_in_errors(str(table.id)):
+        lake = access.open()
+        versions = _passed_versions(lake, table)
+        features.rebuild(lake, project, table, function=function, versions=versions, known_at=known)
         return _built(lake, project, table)
 
 
-def compute(access: LakeAccess, project: Project, table: Table, *, function: str) -> Step:
-    """Build a feature table with the project's function."""
+def recheck(access: LakeAccess, project: Project, table: Table) -> Step:
+    """Judge the present version of a table again, all of its checks, and record the verdict; no row changes.
+
+    Raises:
+        RefusedError: there is no such table yet, or dbt has not tested its version.
+    """
     with no_values_in_errors(str(table.id)):
         lake = access.open()
-        features.rebuild(lake, project, table, function=function, versions=_passed_versions(lake, table))
-        return _built(lake, project, table)
+        if not storage.exists(lake, table.id):
+            raise RefusedError("there is no table to check yet", where=str(table.id), hint="materialise it first")
+        outcomes = standing_outcomes(lake, table) if table.id.tier is Tier.STAGED else []
+        outcomes += judge(lake, project, table, earlier=outcomes, failed_tests=_standing_tests(lake, table))
+    return Step(tuple(check_result(table, outcome) for outcome in outcomes))
+
+
+def _standing_tests(lake: Lake, table: Table) -> list[str]:
+    """The tests written for dbt alone that the present version of a curated table failed: its rows are the same."""
+    if table.id.tier is not Tier.CURATED:
+        return []
+    failed = storage.failed_checks(lake, table.id)
+    if failed is None:
+        raise RefusedError("dbt has not tested this version", where=str(table.id), hint="materialise the table")
+    checks = {check.name for check in table.checks}
+    return [name for name in failed if name not in checks]
 
 
 def _passed_versions(lake: Lake, table: Table) -> dict[TableId, int]:
@@ -85,9 +113,10 @@ def _passed_versions(lake: Lake, table: Table) -> dict[TableId, int]:
     return {needed: storage.require_passed(lake, needed) for needed in table.inputs}
 
 
-def _built(lake: Lake, project: Project, table: Table) -> Step:
-    outcomes = judge(lake, project, table)
-    return Step((_materialized(lake, table.id), *(check_result(table, outcome) for outcome in outcomes)))
+def _built(lake: Lake, project: Project, table: Table, *, failed_tests: Collection[str] = ()) -> Step:
+    outcomes = judge(lake, project, table, failed_tests=failed_tests)
+    events = (_materialized(lake, table.id), *(check_result(table, outcome) for outcome in outcomes))
+    return Step(events, tuple(f"dbt's test `{name}` failed" for name in own_tests(table, failed_tests)))
 
 
 def _landed(lake: Lake, table: Table, *, request: str | None) -> list[Path]:

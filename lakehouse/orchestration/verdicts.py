@@ -7,7 +7,8 @@ feature function built, are judged here on the committed version. `storage.requi
 # pyarrow ships no types: schemas and readers are unknown to the checker where they pass through.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -20,30 +21,65 @@ from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.checks import Outcome, is_blocking
 from lakehouse.quality import CheckResult
 from lakehouse.storage import Lake
+from lakehouse.transform.dbt_schema import dbt_test_name
 
 
 def ingest_outcomes(lake: Lake, table: Table, report: IngestReport) -> list[Outcome]:
     """Row and batch checks as the gate counted them, over all batches of the run.
 
     A row check with a tolerance passes when every batch of the table is within it, so a suspect batch is not forgotten
-    when the next run brings good rows, or none: the contract has to accept it.
+    when the next run brings good rows, or none: the contract has to accept it. A run that judged no row counts what
+    stands instead, which is how a run that died before its verdict is made good.
     """
+    if not report.row_checks and not report.batch_checks:
+        return standing_outcomes(lake, table)
     rows = sum(batch.rows for batch in report.batches)
+    return [
+        *_row_outcomes(lake, table, failed=report.row_checks, rows=rows),
+        *_combined(table.checks_of(CheckKind.BATCH), report.batch_checks),
+    ]
+
+
+def standing_outcomes(lake: Lake, table: Table) -> list[Outcome]:
+    """Row and batch checks over every staged batch, counted again from the manifest and the quarantine."""
+    batches = storage.batches(lake, table.id)
+    staged = batches.filter(pl.col("state") == "staged").select(batch="number", read="rows")
+    rows = int(staged["read"].sum())
+    counted = quarantine.counts(lake, table.id).join(staged, on="batch").group_by("check").agg(pl.col("rows").sum())
+    held = int((batches["state"] == "held").sum())
+    # INVARIANT: the gate stages no batch that fails a batch check, so what is staged has passed.
+    note = f"{held} batches are held" if held else ""
+    return [
+        *_row_outcomes(lake, table, failed=dict(counted.rows()), rows=rows),
+        *(
+            Outcome(check, passed=True, failed_rows=0, rows=rows, note=note)
+            for check in table.checks_of(CheckKind.BATCH)
+        ),
+    ]
+
+
+def _row_outcomes(lake: Lake, table: Table, *, failed: Mapping[str, int], rows: int) -> list[Outcome]:
     suspect = _suspect_batches(lake, table)
-    outcomes = [
+    return [
         Outcome(
             check,
-            passed=not suspect.get(check.name) if check.tolerance else not report.row_checks.get(check.name),
-            failed_rows=report.row_checks.get(check.name, 0),
+            passed=not (failed if check.tolerance is None else suspect).get(check.name),
+            failed_rows=failed.get(check.name, 0),
             rows=rows,
             note=f"{suspect[check.name]} staged batches are beyond the tolerance" if suspect.get(check.name) else "",
         )
         for check in table.checks_of(CheckKind.ROW)
     ]
-    return outcomes + _combined(table.checks_of(CheckKind.BATCH), report.batch_checks)
 
 
-def judge(lake: Lake, project: Project, table: Table, *, earlier: Sequence[Outcome] = ()) -> list[Outcome]:
+def judge(
+    lake: Lake,
+    project: Project,
+    table: Table,
+    *,
+    earlier: Sequence[Outcome] = (),
+    failed_tests: Collection[str] = (),
+) -> list[Outcome]:
     """Judge the table's present version after its commit and record the verdict before anything downstream.
 
     Args:
@@ -51,6 +87,8 @@ def judge(lake: Lake, project: Project, table: Table, *, earlier: Sequence[Outco
         project: every contract, for the tables that foreign keys point to.
         table: a staged, curated or feature table that exists.
         earlier: outcomes that the pass before the commit gave (row and batch checks of staged tables).
+        failed_tests: dbt's tests that failed on this version. One that a check became fails that check; of any other
+            the verdict keeps the name.
 
     Returns:
         The outcome of every check that was judged now.
@@ -59,6 +97,7 @@ def judge(lake: Lake, project: Project, table: Table, *, earlier: Sequence[Outco
     outcomes = _table_outcomes(lake, project, table, version)
     if table.id.tier is not Tier.STAGED:
         outcomes = [*_built_outcomes(lake, project, table, version), *outcomes]
+    outcomes = [_tested(outcome, table, failed_tests) for outcome in outcomes]
     # A batch check holds its batch: the rows it speaks of are not in this version.
     about = [
         outcome.check
@@ -66,8 +105,21 @@ def judge(lake: Lake, project: Project, table: Table, *, earlier: Sequence[Outco
         if not outcome.passed and not (table.id.tier is Tier.STAGED and outcome.check.kind is CheckKind.BATCH)
     ]
     failed = [check.name for check in about if is_blocking(table, check)]
-    storage.record_verdict(lake, table.id, version, failed)
+    storage.record_verdict(lake, table.id, version, [*failed, *own_tests(table, failed_tests)])
     return outcomes
+
+
+def own_tests(table: Table, failed_tests: Collection[str]) -> list[str]:
+    """The failed tests that somebody wrote for dbt alone: no check of the contract shows them."""
+    made = {dbt_test_name(table.id, check.name) for check in table.checks}
+    return sorted(set(failed_tests) - made)
+
+
+def _tested(outcome: Outcome, table: Table, failed_tests: Collection[str]) -> Outcome:
+    """The outcome, failed when dbt's test of the same rule failed: where two judges differ, the stricter one counts."""
+    if not outcome.passed or dbt_test_name(table.id, outcome.check.name) not in failed_tests:
+        return outcome
+    return replace(outcome, passed=False, note="dbt's test of this rule failed")
 
 
 def _table_outcomes(lake: Lake, project: Project, table: Table, version: int) -> list[Outcome]:
@@ -124,11 +176,14 @@ def _combined(checks: Iterable[Check], results: Iterable[CheckResult]) -> list[O
 
 def _suspect_batches(lake: Lake, table: Table) -> dict[str, int]:
     """Check name -> staged batches with a larger share of quarantined rows than the contract tolerates."""
-    limits = {check.name: check.tolerance for check in table.checks_of(CheckKind.ROW) if check.tolerance}
+    named = [check for check in table.checks_of(CheckKind.ROW) if check.tolerance is not None]
+    limits = {check.name: check.tolerance for check in named}
     if not limits:
         return {}
     staged = storage.batches(lake, table.id).filter(pl.col("state") == "staged").select(batch="number", read="rows")
-    limit = pl.DataFrame({"check": list(limits), "limit": list(limits.values())})
+    limit = pl.DataFrame(
+        {"check": list(limits), "limit": list(limits.values())}, schema_overrides={"limit": pl.Float64}
+    )
     beyond = (
         quarantine.counts(lake, table.id)
         .join(limit, on="check")

@@ -79,12 +79,16 @@ def names_of(mask: int, checks: Iterable[Check]) -> tuple[str, ...]:
 
 
 def verdict(check: Check, *, failed: int, rows: int) -> CheckResult:
-    """A check's result from counts: passed when the failed share is at most the tolerance; no rows, nothing failed."""
+    """A check's result from counts: passed when the failed share is at most the tolerance; no rows, nothing failed.
+
+    A check without a tolerance passes when nothing failed, as one with tolerance 0 does; what a failure then means
+    differs (`Check.tolerance`).
+    """
     # Exact counts divided once: 3 of 30 is the same double as the contract's 0.1, so a share on the line passes.
     share = min(1.0, failed / rows) if rows else float(failed > 0)
     return CheckResult(
         name=check.name,
-        passed=share <= check.tolerance,
+        passed=share <= (check.tolerance or 0.0),
         severity=check.severity,
         failed_rows=failed,
         rows=rows,

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
         snapshot,
         table_figures,
     )
-    from lakehouse.storage.recovery import fence, lease, recover
+    from lakehouse.storage.recovery import fence, lease, recover, recover_if_dirty
     from lakehouse.storage.replacing import replace
-    from lakehouse.storage.verdicts import get_request, put_request, record_verdict, require_passed
+    from lakehouse.storage.verdicts import failed_checks, get_request, put_request, record_verdict, require_passed
     from lakehouse.storage.views import duckdb_view
 
 _PLACES = {
@@ -80,10 +80,10 @@ _PLACES = {
         "snapshot",
         "table_figures",
     ),
-    "recovery": ("fence", "lease", "recover"),
+    "recovery": ("fence", "lease", "recover", "recover_if_dirty"),
     "replacing": ("replace",),
     "views": ("duckdb_view",),
-    "verdicts": ("get_request", "put_request", "record_verdict", "require_passed"),
+    "verdicts": ("failed_checks", "get_request", "put_request", "record_verdict", "require_passed"),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -111,6 +111,7 @@ __all__ = [
     "duckdb_view",
     "entity_table",
     "exists",
+    "failed_checks",
     "faults",
     "fence",
     "flush_outbox",
@@ -130,6 +131,7 @@ __all__ = [
     "read_ledger",
     "record_verdict",
     "recover",
+    "recover_if_dirty",
     "reject",
     "replace",
     "request_table",

@@ -31,10 +31,9 @@ from lakehouse.storage.layout import FRESH, FileName, Part, Placement, arrange, 
 from lakehouse.storage.statistics import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
-    import sqlalchemy as sa
 
     from lakehouse.model import LedgerEvent
     from lakehouse.storage.intents import BatchUpdate, Intent
@@ -86,6 +85,7 @@ class Transaction:
         self._removes: list[str] = []
         self._renewed = time.monotonic()
         self._closed = False
+        self._tried = False
 
     def write(
         self, frame: pl.DataFrame, *, exact_months: bool = False, level: str = FRESH, cells: int | None = None
@@ -133,7 +133,6 @@ class Transaction:
         events: Sequence[LedgerEvent] = (),
         batches: Sequence[BatchUpdate] = (),
         inputs: Mapping[str, int] | None = None,
-        control: Callable[[sa.Connection], None] | None = None,
         flushed: Sequence[str] = (),
     ) -> int:
         """Make the written files visible and the removed ones not, in one Delta version.
@@ -143,8 +142,6 @@ class Transaction:
             events: ledger events, recorded exactly once with the commit.
             batches: manifest updates, likewise.
             inputs: versions of the tables this was made of.
-            control: more statements for the closing SQL transaction. If this process dies between the Delta commit and
-                that transaction, recovery records events and batches, but cannot know these.
             flushed: outbox events that the written files hold.
 
         Returns:
@@ -160,18 +157,23 @@ class Transaction:
         design = Design(self._schema, _describe(self.placement), _configuration(append_only=self.append_only))
         adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats) for f in self._files)
         effects = Effects(events, batches, flushed)
-        return commit_change(
-            self.held, design, adds=adds, removes=self._removes, note=note, effects=effects, then=control
-        )
+        self._tried = True
+        version = commit_change(self.held, design, adds=adds, removes=self._removes, note=note, effects=effects)
+        self._files = []
+        return version
 
     def abandon(self) -> None:
-        """Forget everything and delete what was written (an append-only table's files stay, unseen)."""
-        if self._closed:
-            return
+        """Forget everything and delete what was written; nothing to do after a commit.
+
+        Files that nobody has seen are in no table, so they leave an append-only one too: they may hold clear values.
+        """
         self._closed = True
-        if not self.append_only:
-            for written in self._files:
+        # INVARIANT: after a commit that failed only files without an intent go: another process may finish an intent.
+        kept = intents.named_paths(self.held.lake, self.held.table) if self._tried and self._files else set[str]()
+        for written in self._files:
+            if written.path not in kept:
                 files.delete(files.join(self.uri, written.path))
+        self._files = []
 
     def _put(self, numbered: tuple[int, Part]) -> DataFile:
         number, part = numbered
@@ -263,7 +265,6 @@ def commit_change(
     removes: Sequence[str],
     note: Mapping[str, Any],
     effects: Effects,
-    then: Callable[[sa.Connection], None] | None = None,
 ) -> int:
     """Steps 3 to 5 of the protocol; after an error the version is read before anything is tried anew."""
     uri = held.lake.uri(held.table)
@@ -280,7 +281,7 @@ def commit_change(
         winner = next((intent for intent in tried if intents.landed(uri, intent)), None)
         if winner is not None:
             losers = [intent for intent in tried if intent is not winner]
-            intents.settle(held.lake, winner, dropped=losers, control=then)
+            intents.settle(held.lake, winner, dropped=losers)
             return winner.version
     raise StorageError(
         f"the table could not be committed in {ATTEMPTS} attempts", where=str(held.table), hint="run it again"

@@ -75,6 +75,7 @@ batch_table = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("rows", sa.BigInteger),
     sa.Column("reason", sa.Text),
+    sa.Column("terms", sa.Text),
     sa.UniqueConstraint("table_id", "source", "name_hash", "sha256"),
     sa.CheckConstraint("state in ('reserved', 'raw', 'staged', 'held', 'rejected')", name="batch_state"),
     sqlite_autoincrement=True,

@@ -229,6 +229,12 @@ def entry(uri: str, version: int) -> Entry | None:
     return Entry(_note(info), adds, frozenset(removes), token, int(info.get("timestamp", 0)))
 
 
+def ever_added(uri: str, table: DeltaTable) -> frozenset[str]:
+    """Every file that a version of the table has added, as far back as its log goes."""
+    entries = (entry(uri, version) for version in range(table.version(), -1, -1))
+    return frozenset(path for found in entries if found is not None for path in found.adds)
+
+
 def _note(info: Mapping[str, Any]) -> Mapping[str, Any]:
     found = info.get(NOTE)
     return json.loads(found) if isinstance(found, str) else found or {}

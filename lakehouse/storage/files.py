@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,8 @@ def delete(uri: str) -> None:
             Path(uri).unlink(missing_ok=True)
         else:
             filesystem, path = _remote(uri)
-            filesystem.delete_file(path)
+            with suppress(FileNotFoundError):
+                filesystem.delete_file(path)
 
 
 def synchronise(uri: str) -> None:

@@ -21,7 +21,7 @@ from lakehouse.errors import StorageError
 from lakehouse.storage.control import batch_table, intent_table, outbox_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchUpdate:
-    """A batch's new state, set together with a commit."""
+    """A batch's new state, set together with a commit; `terms` are what a held one was judged by."""
 
     number: int
     state: str
     rows: int | None = None
     reason: str | None = None
+    terms: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,6 @@ def settle(
     *,
     dropped: Sequence[Intent] = (),
     name: str = "commit.done",
-    control: Callable[[sa.Connection], None] | None = None,
 ) -> None:
     """Record what became of intents, with everything that follows, in one transaction; repeating it is harmless."""
     with lake.control.write(name) as connection:
@@ -140,8 +140,6 @@ def settle(
             _close(connection, intent, state="dropped")
         if done is not None and _close(connection, done, state="done"):
             _apply(connection, done, at=lake.control.micros(connection))
-            if control is not None:
-                control(connection)
 
 
 def open_intents(lake: Lake, table: Target) -> list[Intent]:
@@ -149,9 +147,10 @@ def open_intents(lake: Lake, table: Target) -> list[Intent]:
     return _select(lake, table, state="open")
 
 
-def done_paths(lake: Lake, table: Target) -> set[str]:
-    """Every file that a settled commit has ever added to the table."""
-    return {add["path"] for intent in _select(lake, table, state="done") for add in intent.body["adds"]}
+def named_paths(lake: Lake, table: Target) -> set[str]:
+    """Every file that a commit has ever added to the table, or may still add."""
+    named = (*_select(lake, table, state="open"), *_select(lake, table, state="done"))
+    return {add["path"] for intent in named for add in intent.body["adds"]}
 
 
 def _select(lake: Lake, table: Target, *, state: str) -> list[Intent]:
@@ -170,9 +169,9 @@ def _close(connection: sa.Connection, intent: Intent, *, state: str) -> bool:
 
 def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
     for update in intent.body["batches"]:
-        values = {name: update[name] for name in ("state", "rows", "reason") if update[name] is not None}
+        values = {name: update[name] for name in ("state", "rows", "reason", "terms") if update[name] is not None}
         if update["state"] != "held":
-            values.setdefault("reason", None)
+            values |= {name: values.get(name) for name in ("reason", "terms")}
         connection.execute(batch_table.update().where(batch_table.c.number == update["number"]).values(values))
     names = ("batch", "table_id", "kind", "count", "cause")
     events = [

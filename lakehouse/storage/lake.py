@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lakehouse.settings import Settings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MARKER = "lake.json"
 
 

@@ -78,6 +78,13 @@ def is_held(lake: Lake, table: Target) -> bool:
         return row.expires > lake.control.micros(connection) and not _gone(row.holder)
 
 
+def is_dirty(lake: Lake, table: Target) -> bool:
+    """Whether the table's last holder did not end well, or has not ended yet."""
+    with lake.control.read() as connection:
+        found = sa.select(lease_table.c.dirty).where(lease_table.c.table_id == str(table))
+        return bool(connection.execute(found).scalar_one_or_none())
+
+
 def take(lake: Lake, table: Target, *, holder: str, ttl: dt.timedelta) -> tuple[Held, bool]:
     """Take the lease if it is free; says whether an earlier holder left it without cleaning up.
 

@@ -34,6 +34,7 @@ _SCHEMA = pl.Schema(
         "state": pl.String,
         "rows": pl.Int64,
         "reason": pl.String,
+        "terms": pl.String,
     }
 )
 
@@ -46,6 +47,7 @@ class Batch:
         number: the lake-wide `_batch`.
         state: `reserved`, `raw`, `staged`, `held` or `rejected`.
         name_hash: hash of the file's name, which may be personal itself.
+        terms: what a held batch was judged by, so that it is judged again when that has changed.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Batch:
     state: str
     rows: int | None = None
     reason: str | None = None
+    terms: str | None = None
 
 
 def reserve(
@@ -156,4 +159,5 @@ def _batch(row: Any) -> Batch:
         state=row.state,
         rows=row.rows,
         reason=row.reason,
+        terms=row.terms,
     )

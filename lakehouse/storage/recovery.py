@@ -1,7 +1,8 @@
 """Recovery: what earlier holders left is finished or dropped before anybody else writes.
 
 An open intent whose version is in the log is done; else a fence takes the next version, so that a holder who is only slow
-can never commit any more, and the log is read once again. Files that no commit has named are deleted, except in raw.
+can never commit any more, and the log is read once again. Files that nobody can commit any more are deleted, in raw too:
+no reader has ever seen them, and they may hold clear values.
 """
 
 # pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
@@ -11,17 +12,17 @@ can never commit any more, and the log is read once again. Files that no commit 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
-from lakehouse.model import TableId, Tier
+from lakehouse.errors import LeaseTakenError
 from lakehouse.storage.commits import FENCE, Design, commit_change
 from lakehouse.storage.intents import Effects
 from lakehouse.storage.layout import FileName
-from lakehouse.storage.leases import DEFAULT_TTL, release, take
+from lakehouse.storage.leases import DEFAULT_TTL, is_dirty, release, take
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -72,6 +73,13 @@ def recover(lake: Lake, table: Target, held: Held) -> None:
         files.delete(files.join(uri, name))
 
 
+def recover_if_dirty(lake: Lake, table: Target) -> None:
+    """Recover a table now if a dead holder left something and nobody works on it."""
+    if is_dirty(lake, table):
+        with suppress(LeaseTakenError), lease(lake, table, holder="recovery"):
+            pass
+
+
 def fence(held: Held) -> int | None:
     """Make every older holder of the table fail; None when there is no table yet."""
     table = delta.handle(held.lake.uri(held.table))
@@ -100,15 +108,18 @@ def _finish(lake: Lake, uri: str, intent: Intent) -> bool:
 
 
 def _orphans(lake: Lake, table: Target, held: Held) -> list[str]:
-    """Files of older holders that neither the table nor any settled commit names."""
-    if isinstance(table, TableId) and table.tier is Tier.RAW:
-        return []  # nothing is deleted from raw outside retirement
+    """Files of older holders that no version of the table, no settled commit and no open intent names.
+
+    Their holders cannot commit them any more: an intent is only recorded by who has the lease, and needs the file.
+    """
     uri = lake.uri(table)
     ours = [name for name in files.names(uri) if (said := FileName.parse(name)) and said.token < held.token]
     if not ours:
         return []
-    waiting = {add["path"] for intent in intents.open_intents(lake, table) for add in intent.body["adds"]}
     handle = delta.handle(uri)
     present = set(delta.active(handle)["path"].to_list()) if handle is not None else set[str]()
-    known = present | waiting | intents.done_paths(lake, table)
-    return [name for name in ours if name not in known]
+    known = present | intents.named_paths(lake, table)
+    left = [name for name in ours if name not in known]
+    # The log is read last and seldom: a control database from a backup may have forgotten what the table once held.
+    history = delta.ever_added(uri, handle) if left and handle is not None else frozenset[str]()
+    return [name for name in left if name not in history]

@@ -39,11 +39,7 @@ def require_passed(lake: Lake, table: Target) -> int:
         StorageError: there is no such table.
     """
     current = snapshot(lake, table).version
-    oldest = data_version(lake, table, current)
-    judged = sa.and_(verdict_table.c.table_id == str(table), verdict_table.c.version.between(oldest, current))
-    newest = sa.select(verdict_table.c.failed).where(judged).order_by(verdict_table.c.version.desc()).limit(1)
-    with lake.control.read() as connection:
-        failed: list[str] | None = connection.execute(newest).scalar_one_or_none()
+    failed = _failed(lake, table, current)
     if failed is None:
         raise RefusedError(
             f"version {current} has not been checked", where=str(table), hint="materialise the table with its checks"
@@ -56,6 +52,19 @@ def require_passed(lake: Lake, table: Target) -> int:
             hint="mend the data or the contract, then run it again",
         )
     return current
+
+
+def failed_checks(lake: Lake, table: Target) -> list[str] | None:
+    """The blocking checks that the current version's rows failed, by name; None when nobody has judged them."""
+    return _failed(lake, table, snapshot(lake, table).version)
+
+
+def _failed(lake: Lake, table: Target, current: int) -> list[str] | None:
+    oldest = data_version(lake, table, current)
+    judged = sa.and_(verdict_table.c.table_id == str(table), verdict_table.c.version.between(oldest, current))
+    newest = sa.select(verdict_table.c.failed).where(judged).order_by(verdict_table.c.version.desc()).limit(1)
+    with lake.control.read() as connection:
+        return connection.execute(newest).scalar_one_or_none()
 
 
 def put_request(lake: Lake, kind: str, payload: Mapping[str, Any]) -> str:

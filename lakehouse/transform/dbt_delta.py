@@ -19,7 +19,7 @@ from sqlglot import exp
 from lakehouse import storage
 from lakehouse.contract.arrow import schema
 from lakehouse.errors import LakehouseError, ProjectError, SchemaMismatchError, UnsupportedTableError
-from lakehouse.transform import dbt_run
+from lakehouse.transform import code, dbt_run
 from lakehouse.transform.dbt_schema import schema_name, table_id
 from lakehouse.transform.refresh import spans
 
@@ -88,7 +88,7 @@ class _Recorded:
 
 def _rows(cursor: duckdb.DuckDBPyConnection, run: Session, table: Table) -> pa.RecordBatchReader:
     """The view's rows as a stream with the contract's columns in the contract's order."""
-    where = str(dbt_run.model_file(run.project, table.id))
+    where = str(code.model_file(run.project, table.id))
     wanted = schema(table, table.id.tier)
     view = exp.table_(table.id.table, db=schema_name(table.id))
     chosen = exp.select(*(exp.column(name, quoted=True) for name in wanted.names)).from_(view)

@@ -15,17 +15,17 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import storage
 from lakehouse.contract.load import load_project
-from lakehouse.errors import LakehouseError, ProjectError, UsageError
+from lakehouse.errors import LakehouseError, ProjectError, RefusedError, UsageError
 from lakehouse.model import TableId, Tier
-from lakehouse.transform import refresh
+from lakehouse.transform import code, refresh
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
 
     from lakehouse.contract.model import Project, Table
     from lakehouse.settings import Settings
@@ -42,6 +42,7 @@ class Session:
     Attributes:
         versions: table -> the pinned version that models read.
         months: table to build -> months to rebuild, None for everything.
+        untested: tables that stand as they are, but whose version has not passed: dbt's tests run on them again.
         built: table -> the version that this run committed.
         failures: what went wrong below dbt, with its own type.
     """
@@ -50,6 +51,7 @@ class Session:
     project: Project
     versions: Mapping[TableId, int]
     months: Mapping[TableId, tuple[str, ...] | None]
+    untested: Sequence[TableId] = ()
     built: dict[TableId, int] = field(default_factory=dict[TableId, int])
     failures: list[LakehouseError] = field(default_factory=list[LakehouseError])
 
@@ -61,7 +63,10 @@ class Session:
 
 @dataclass(frozen=True)
 class ModelBuild:
-    """What became of one table: `months` None means all of it, empty means that nothing was stale."""
+    """What became of one table: `months` None means all of it, empty means that nothing was stale.
+
+    `failed_tests` are dbt's names of its failed tests of severity error; who builds must not pass over them.
+    """
 
     table: TableId
     version: int
@@ -106,8 +111,9 @@ def build(
         for table in tables
     }
     due = [name for name, stale in plan.items() if stale != ()]
-    run = Session(lake, project, pins, {name: plan[name] for name in due})
-    failed = _run_dbt(run, due) if due else {}
+    untested = {name: version for name in plan if name not in due and (version := _not_passed(lake, name)) is not None}
+    run = Session(lake, project, {**pins, **untested}, {name: plan[name] for name in due}, tuple(untested))
+    failed = _run_dbt(run) if due or untested else {}
     return tuple(
         ModelBuild(
             name,
@@ -117,6 +123,15 @@ def build(
         )
         for name, stale in plan.items()
     )
+
+
+def _not_passed(lake: Lake, name: TableId) -> int | None:
+    """The version of a table that did not pass, or that nobody judged; None when all is well."""
+    try:
+        storage.require_passed(lake, name)
+    except RefusedError:
+        return storage.snapshot(lake, name).version
+    return None
 
 
 def _modelled(project: Project, name: TableId) -> Table:
@@ -140,45 +155,63 @@ def _months(
 
 
 def _code(project: Project, table: TableId) -> int:
-    """The model and the macros it may use: after a change of either, old months were made by other rules."""
-    model = model_file(project, table)
-    return refresh.fingerprint([*filter(Path.is_file, [model]), *(project.root / "dbt" / "macros").glob("*.sql")])
+    return code.fingerprint(code.model_files(project, table))
 
 
-def _run_dbt(run: Session, due: Sequence[TableId]) -> dict[TableId, list[str]]:
-    """Build the models of a session; table -> names of its failed tests."""
+def _run_dbt(run: Session) -> dict[TableId, list[str]]:
+    """Build and test the models of a session; table -> names of its failed tests."""
     folder = run.project.root / "dbt"
     if not (folder / "dbt_project.yml").is_file():
         raise ProjectError("the project has no dbt project", where=str(folder), hint="add `dbt/dbt_project.yml`")
-    both = set(due) & {name for table in due for name in run.project.table(table).inputs}
+    both = set(run.months) & {name for table in run.months for name in run.project.table(table).inputs}
     if both:
         # INVARIANT: a table that was not judged is not read; its checks run after dbt, so it needs a run of its own.
         raise UsageError("a table and what is made of it need a run each", where=str(min(both)))
     with _turn, _quiet_dbt(run):
-        outcome = _invoke(folder, due)
+        outcome = _invoke(folder, run)
     for failure in run.failures:
         raise failure
     if outcome.result is None:
         raise ProjectError("dbt could not read the project", where=str(folder), hint=_parse_hint(outcome.exception))
+    nodes = outcome.result.results
+    for result in nodes:
+        _raise_broken(result, where=str(folder / result.node.original_file_path))
     failed: dict[TableId, list[str]] = {}
-    for result in outcome.result.results:
-        node, status = result.node, str(result.status)
-        if node.resource_type == "model" and status != "success":
-            where = str(run.project.root / "dbt" / node.original_file_path)
-            raise model_error(result.message or "", where=where)
-        if node.resource_type == "test" and status in {"fail", "error"}:
-            tested = str(node.attached_node or "").rpartition(".")[2]
-            failed.setdefault(next(name for name in due if name.table == tested), []).append(node.name)
+    for result in nodes:
+        if result.node.resource_type == "test" and str(result.status) == "fail":
+            for name in _tested(result.node, (*run.months, *run.untested)):
+                failed.setdefault(name, []).append(result.node.name)
     return failed
 
 
-def _invoke(folder: Path, due: Sequence[TableId]) -> Any:
+def _raise_broken(result: Any, *, where: str) -> None:
+    """A model that does not build, or a test that cannot run: that is an error and not a failed test."""
+    kind, status = result.node.resource_type, str(result.status)
+    if kind == "model" and status != "success":
+        raise model_error(result.message or "", where=where)
+    if kind == "test" and status == "error":
+        raise ProjectError(f"dbt's test `{result.node.name}` cannot run", where=where, hint="run its SQL by hand")
+
+
+def _tested(node: Any, tables: Sequence[TableId]) -> list[TableId]:
+    """The tables of a run that a test is about: the model it is attached to, else (SQL in `dbt/tests`) all it reads."""
+    attached: str | None = getattr(node, "attached_node", None)
+    models = {unique.rpartition(".")[2] for unique in ([attached] if attached else node.depends_on_nodes)}
+    return [name for name in tables if name.table in models]
+
+
+def _invoke(folder: Path, run: Session) -> Any:
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 (a second of imports, for builds only)
 
-    chosen = [f"fqn:lakehouse.curated.{name.domain}.{name.table}" for name in due]
+    chosen = [_model_of(name) for name in run.months]
+    chosen += [f"{_model_of(name)},resource_type:test" for name in run.untested]
     places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", "duckdb"]
     silent = ["--quiet", "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-print"]
     return dbtRunner().invoke([*silent, "build", *places, "--select", *chosen])
+
+
+def _model_of(name: TableId) -> str:
+    return f"fqn:lakehouse.curated.{name.domain}.{name.table}"
 
 
 @contextmanager
@@ -225,11 +258,6 @@ _KIND = re.compile(r"\b((?:Invalid |Out of )?[A-Z][A-Za-z-]+) Error\b")
 #: What dbt puts before the database's own words.
 _WRAPPERS = frozenset({"Runtime", "Database"})
 _NAMES_ONLY = frozenset({"Binder", "Catalog", "Parser", "Compilation"})
-
-
-def model_file(project: Project, table: TableId) -> Path:
-    """Where a table's model stands."""
-    return project.root / "dbt" / "models" / table.tier / table.domain / f"{table.table}.sql"
 
 
 def _parse_hint(problem: BaseException | None) -> str:

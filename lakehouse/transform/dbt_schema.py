@@ -46,6 +46,11 @@ def table_id(schema: str, name: str) -> TableId:
     return TableId(Tier(tier), domain, name)
 
 
+def dbt_test_name(table: TableId, check: str) -> str:
+    """dbt's name of the test that a contract's check becomes; the check itself is the table's asset check."""
+    return f"{table.domain}_{table.table}_{check}"
+
+
 def schema_yaml(project: Project) -> dict[str, str]:
     """Path below the project root to text: one `sources.yml`, one `schema.yml` per domain with curated tables."""
     curated = [table for table in project.tables if table.id.tier is Tier.CURATED]
@@ -143,11 +148,11 @@ def _compares(table: Table, check: Check) -> dict[str, Any]:
 def _test(
     kind: str, *, name: str, table: Table, check: Check | None = None, arguments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": f"{table.id.domain}_{table.id.table}_{name}"}
+    body: dict[str, Any] = {"name": dbt_test_name(table.id, name)}
     if arguments:
         body["arguments"] = dict(arguments)
     # dbt counts failing rows, not shares: a rule with a tolerance can only warn here.
-    if check is not None and (check.severity == "warning" or check.tolerance > 0):
+    if check is not None and (check.severity == "warning" or check.tolerance):
         body["config"] = {"severity": "warn"}
     return {kind: body}
 

@@ -9,7 +9,6 @@ clock may lie in the neighbour month, so months are widened by the input's time 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -20,14 +19,13 @@ from lakehouse.contract.model import Logical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from lakehouse.contract.model import Project, Table
     from lakehouse.model import TableId
     from lakehouse.storage import Lake
 
-#: Stands among the inputs of a commit: the fingerprint of the code.
-CODE = "code"
+#: Stand among the inputs of a commit: the fingerprint of the code, and the instant (microseconds) of a look at the past.
+CODE, KNOWN_AT = "code", "known_at"
 
 _DAY = dt.timedelta(days=1)
 
@@ -56,14 +54,15 @@ def stale_months(
     """The months to rebuild, in order; empty when nothing changed; None when everything must be rebuilt.
 
     Everything is rebuilt when the table refreshes in full, was never built, has another schema than its contract, an
-    input cannot tell its months, or `code` (a `fingerprint`) is another than the one that the commit noted.
+    input cannot tell its months, `code` (a fingerprint) is another than the one that the commit noted, or the table
+    shows what was known at an earlier time.
     """
     if table.refresh.mode != "by_month" or not storage.exists(lake, table.id):
         return None
     if storage.snapshot(lake, table.id).schema != schema(table, table.id.tier):
         return None
     built_from = storage.inputs_of(lake, table.id)
-    if code is not None and built_from.get(CODE) != code:
+    if KNOWN_AT in built_from or (code is not None and built_from.get(CODE) != code):
         return None
     months: set[str] = set()
     for name in inputs:
@@ -73,14 +72,6 @@ def stale_months(
             return None
         months.update(local_months(changed, zone=_zone(project.table(name))))
     return tuple(sorted(months))
-
-
-def fingerprint(files: Iterable[Path]) -> int:
-    """What code a table was made by, as a number that fits a commit's note beside the versions of the inputs."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return int.from_bytes(digest.digest()[:6])
 
 
 def local_months(months: Iterable[str], *, zone: str) -> list[str]:

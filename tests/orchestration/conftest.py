@@ -118,6 +118,7 @@ class Copy(Lake):
             reader = frame.to_arrow().cast(schema).to_reader()
             inputs = {str(key): value for key, value in versions.items()}
             storage.replace(lake, name, table, reader, months=None, inputs=inputs)
+        return {}
 
 
 def load(settings):

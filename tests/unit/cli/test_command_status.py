@@ -8,6 +8,7 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.cli import naming, words
+from lakehouse.contract import arrow
 from lakehouse.contract.load import load_project
 from lakehouse.errors import UsageError
 from lakehouse.settings import load_settings
@@ -33,7 +34,27 @@ def test_quarantine_of_an_empty_table_is_empty(lakehouse, fleet):
         "rows": 0,
         "checks": [],
         "batches": [],
+        "held": [],
     }
+
+
+def test_a_held_batch_is_shown_with_its_reason_and_the_way_out(lakehouse, fleet, clock):
+    lake = storage.create_lake(load_settings())
+    contract = naming.find_table(load_project(fleet), "trip")
+    batch = storage.reserve(
+        lake, contract.id, source="box", name_hash="n", sha256="c", size=1, landed_at=clock, delivered_at=None
+    )
+    with storage.lease(lake, contract.id) as held:
+        tx = storage.begin(lake, contract.id, held, arrow.schema(contract, contract.id.tier))
+        tx.commit("stage", batches=[storage.BatchUpdate(batch.number, "held", 7, "failed `enough_rows`", "terms")])
+    ran = lakehouse("quarantine", "list", "trip")
+    assert "batch 1 is held with 7 rows: failed `enough_rows`" in ran.out
+    assert words.RELEASE in ran.out
+    document = json.loads(lakehouse("quarantine", "list", "trip", "--json").out)
+    assert document["held"] == [{"batch": 1, "rows": 7, "reason": "failed `enough_rows`"}]
+    told = lakehouse("status").out
+    assert "1 batch held by a batch check" in told
+    assert "failed `enough_rows`" in told
 
 
 @pytest.mark.parametrize(

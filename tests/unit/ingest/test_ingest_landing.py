@@ -12,6 +12,7 @@ import pytest
 from lakehouse.contract.model import Source
 from lakehouse.errors import UsageError
 from lakehouse.ingest import landing
+from lakehouse.ingest.blocks import BLOCK, Delivery
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)
@@ -59,3 +60,26 @@ def test_delivering_copies_whole_files_and_never_over_another(lake, tmp_path):
     assert sorted(path.name for path in target.parent.iterdir()) == ["a.csv", "a.csv.done"]
     with pytest.raises(UsageError, match="waits in the landing folder"):
         landing.deliver(lake, table, file)
+
+
+@pytest.mark.parametrize("size", [1_000, BLOCK + 1_000])
+@pytest.mark.parametrize("change", ["none", "rewritten", "grown", "replaced"])
+def test_a_file_leaves_only_if_it_still_is_what_was_read(lake, clock, size, change):
+    table = domain.order_table()
+    path = drop(landing.folder(lake, table), "a.csv", at=clock)
+    path.write_bytes(b"x" * size)
+    with Delivery(path, table.sources[0], table.delivered) as delivery:
+        read = delivery.fingerprint()
+    match change:
+        case "rewritten":
+            with path.open("r+b") as file:
+                file.write(b"y")
+        case "grown":
+            with path.open("ab") as file:
+                file.write(b"y")
+        case "replaced":
+            other = path.with_name(".other")
+            other.write_bytes(b"y" * size)
+            other.rename(path)
+    landing.discard(lake, table, path, read=read, now=clock)
+    assert path.exists() == (change != "none")

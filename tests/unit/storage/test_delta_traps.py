@@ -73,14 +73,18 @@ def test_trap_3_raw_is_append_only_and_storage_removes_nothing_from_it(lake, vis
             forgetful.commit("replace")
 
 
-def test_trap_3_what_a_dead_holder_left_in_raw_stays(lake, visits):
-    with storage.lease(lake, visits.RAW) as held:
-        tx = storage.begin(lake, visits.RAW, held, visits.SCHEMA, visits.LOOSE, append_only=True)
-        (left,) = tx.write(visits.rows(1))
-        tx.abandon()
+def test_trap_3_a_committed_raw_file_stays_whatever_the_log_and_the_control_database_say_now(lake, visits):
+    """Somebody removed it from the table past storage, and the intents are lost: it was seen, so it is evidence."""
+    visits.put(lake, visits.rows(1), table=visits.RAW, placement=visits.LOOSE)
+    (path,) = storage.snapshot(lake, visits.RAW).files
+    remove = {"remove": {"path": Path(path).name, "deletionTimestamp": 1, "dataChange": False}}
+    write_foreign_entry(lake, visits.RAW, remove, version=1)
+    with lake.control.engine.begin() as connection:
+        connection.execute(storage.intent_table.delete())
     with storage.lease(lake, visits.RAW) as held:
         storage.recover(lake, visits.RAW, held)
-    assert Path(lake.uri(visits.RAW), left.path).exists()
+    assert storage.snapshot(lake, visits.RAW).files == ()
+    assert Path(path).exists()
 
 
 def test_trap_4_column_mapping_is_refused(lake, visits):

@@ -1,0 +1,43 @@
+"""Writing behind: a transaction's files are encoded in a thread of their own while the next rows are read and judged.
+
+At most one frame waits, so memory stays bounded. An error of a write shows at the next call.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import polars as pl
+
+    from lakehouse.storage import DataFile, Transaction
+
+
+class WriteBehind:
+    """The writes of one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[list[DataFile]] | None = None
+        self._written: list[DataFile] = []
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the frame once the one before is written."""
+        self.wait()
+        self._writing = self._pool.submit(self.tx.write, frame)
+
+    def wait(self) -> list[DataFile]:
+        """All files, when the last one is written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self._written += writing.result()
+        return self._written
+
+    def abandon(self) -> None:
+        """Stop writing and forget the transaction; does nothing after its commit."""
+        self._pool.shutdown()
+        self.tx.abandon()
