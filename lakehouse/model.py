@@ -95,3 +95,7 @@ class LedgerEvent:
 BATCH, ROW, LANDED_AT, ENTITY = "_batch", "_row", "_landed_at", "_entity"
 #: Raw only: why a row could not be split (its bytes then stand in `_bytes`).
 BAD, BYTES = "_bad", "_bytes"
+#: JSON object of what was delivered beside the contract, name to text: all of it in raw, in staged where drift evolves.
+EXTRA = "_extra"
+#: Staged tables with history: since when a version is true, and until when (null: it still is).
+VALID_FROM, VALID_TO = "_valid_from", "_valid_to"

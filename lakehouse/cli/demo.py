@@ -38,6 +38,9 @@ def demo(
     faults: Annotated[
         float, typer.Option("--faults", min=0.0, max=0.5, help="Share of the rows that get a realistic fault.")
     ] = 0.003,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", help="Only this domain (may stand several times).")
+    ] = None,
     lake: output.LakeFolder = None,
     _json: output.Json = False,
 ) -> None:
@@ -46,7 +49,7 @@ def demo(
     from lakehouse.settings import load_settings
 
     settings = load_settings(lake=lake)
-    done = _tour(settings, rows=rows, seed=seed, faults=faults)
+    done = _tour(settings, rows=rows, seed=seed, faults=faults, domains=domain or [])
     seconds = time.monotonic() - started
     from lakehouse.cli.survey import survey
 
@@ -55,7 +58,7 @@ def demo(
     output.leave(refused=not done.success or any(state.unbalanced for state in found.landings))
 
 
-def _tour(settings: Settings, *, rows: int, seed: int, faults: float) -> Tour:
+def _tour(settings: Settings, *, rows: int, seed: int, faults: float, domains: list[str]) -> Tour:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -73,7 +76,7 @@ def _tour(settings: Settings, *, rows: int, seed: int, faults: float) -> Tour:
         watch.stage("starting", 0)
         from lakehouse.demo.tour import tour
 
-        done = tour(settings, rows=rows, seed=seed, faults=faults, watch=watch)
+        done = tour(settings, rows=rows, seed=seed, faults=faults, watch=watch, domains=domains)
         watch.finish()
     return done
 

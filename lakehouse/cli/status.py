@@ -40,6 +40,8 @@ def status(lake: output.LakeFolder = None, _json: output.Json = False) -> None:
         show_tables(console, found)
         console.print()
         show_landings(console, found)
+        if found.empty_domains:
+            console.print(f"\n[dim]nothing has landed yet for: {', '.join(found.empty_domains)}[/]", soft_wrap=True)
         console.print(f"\n[dim]note: {RAW_IS_CLEAR}[/]", soft_wrap=True)
 
     output.emit(found.document(), show)

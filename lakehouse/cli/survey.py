@@ -87,7 +87,7 @@ class LandingState:
 
 @dataclass(frozen=True)
 class Survey:
-    """A lake at one moment."""
+    """A lake at one moment; `empty_domains` are those of the project that nothing has landed for yet."""
 
     root: str
     lake: str
@@ -95,6 +95,7 @@ class Survey:
     at: dt.datetime
     tables: tuple[TableState, ...]
     landings: tuple[LandingState, ...]
+    empty_domains: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Stable keys for `--json`; `raw` says how raw keeps personal values in this version."""
@@ -103,18 +104,33 @@ class Survey:
             "at": self.at,
             "tables": [state.document() for state in self.tables],
             "landings": [state.document() for state in self.landings],
+            "empty_domains": list(self.empty_domains),
         }
 
 
 def survey(lake: Lake, project: Project) -> Survey:
-    """Look at every table that the project has a contract for."""
+    """Look at every table that the project has a contract for.
+
+    Domains that nothing has landed for are only named, as long as there is another one to show.
+    """
     now = lake.now()
     ids = [identity for table in project.tables for identity in _tiers(table)]
     order = list(Tier)
     ids.sort(key=lambda identity: (order.index(identity.tier), identity.domain))
     states = tuple(_table_state(lake, identity, now) for identity in ids)
     landings = tuple(_landing_state(lake, table) for table in project.tables if table.sources)
-    return Survey(lake.root, lake.id, lake.environment, now, states, landings)
+    begun = {state.table.domain for state in states if state.rows is not None}
+    begun |= {state.table.domain for state in landings if state.batches or state.waiting_files}
+    empty = tuple(each.domain for each in project.contracts if begun and each.domain not in begun)
+    return Survey(
+        lake.root,
+        lake.id,
+        lake.environment,
+        now,
+        tuple(state for state in states if state.table.domain not in empty),
+        tuple(state for state in landings if state.table.domain not in empty),
+        empty,
+    )
 
 
 def _tiers(table: Table) -> tuple[TableId, ...]:

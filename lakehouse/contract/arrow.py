@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lakehouse.contract.model import ColumnType, Logical
-from lakehouse.model import BAD, BATCH, BYTES, ENTITY, LANDED_AT, ROW, Tier
+from lakehouse.model import BAD, BATCH, BYTES, ENTITY, EXTRA, LANDED_AT, ROW, VALID_FROM, VALID_TO, Tier
 
 if TYPE_CHECKING:
     from lakehouse.contract.model import Table
@@ -42,15 +42,19 @@ def arrow_type(column_type: ColumnType) -> pa.DataType:
 def schema(table: Table, tier: Tier) -> pa.Schema:
     """The exact columns of `table` in `tier`, the platform's own columns first.
 
-    Raw holds delivered columns as text; every other tier holds the contract's types.
+    Raw holds delivered columns as text, and what else was delivered in `_extra`; every other tier holds the contract's
+    types. Staged tables with history have `_valid_from` and `_valid_to`.
     """
     landed = [pa.field(BATCH, pa.int64()), pa.field(ROW, pa.int64()), pa.field(LANDED_AT, TIMESTAMP)]
     entity = pa.field(ENTITY, pa.string())
     if tier is Tier.RAW:
         delivered = [pa.field(column.name, pa.string()) for column in table.delivered]
-        return pa.schema([*landed, entity, *delivered, pa.field(BAD, pa.string()), pa.field(BYTES, pa.binary())])
+        unsplit = [pa.field(BAD, pa.string()), pa.field(BYTES, pa.binary())]
+        return pa.schema([*landed, entity, *delivered, *unsplit, pa.field(EXTRA, pa.string())])
     typed = [pa.field(column.name, arrow_type(column.type)) for column in table.columns]
     if tier is Tier.STAGED:
-        return pa.schema([*landed, entity, *typed])
+        valid = [pa.field(VALID_FROM, TIMESTAMP), pa.field(VALID_TO, TIMESTAMP)] if table.versioned else []
+        extra = [pa.field(EXTRA, pa.string())] if table.keeps_extra else []
+        return pa.schema([*landed, entity, *valid, *typed, *extra])
     known = [pa.field(LANDED_AT, TIMESTAMP)]
     return pa.schema([*([entity] if table.entity else []), *known, *typed])

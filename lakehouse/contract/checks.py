@@ -39,11 +39,11 @@ def anchored(pattern: str) -> str:
 
 def column_checks(node: Node, column: Column, tier: Tier, *, findings: Findings) -> list[Check]:
     """The row checks a column promises by itself, in the order they are judged."""
-    if column.derived:
+    if column.derived == "occurrence":
         return []
     options = node.get("logicalTypeOptions")
     found: list[Check] = []
-    if tier is Tier.STAGED and column.type.logical is not Logical.STRING:
+    if tier is Tier.STAGED and (column.type.logical is not Logical.STRING or column.transform):
         found.append(_promise(node, column, Rule.TYPE, f"delivered text is a {column.type}", findings=findings))
     if column.required:
         found.append(_promise(node, column, Rule.REQUIRED, "never missing", findings=findings))

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from lakehouse.contract import canonical, formats, reading
+from lakehouse.contract import canonical, formats, reading, spelling
 from lakehouse.contract.findings import choices
 from lakehouse.contract.model import Column, ColumnType, Logical
 from lakehouse.model import Tier
@@ -55,9 +55,12 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
             "money-float", node, f"column `{name}` holds money as a float", hint="use `physicalType: decimal(18,2)`"
         )
     over = reading.texts(own, "occurrence_over")
-    derived: Literal["occurrence"] | None = "occurrence" if over else None
-    if derived and column_type.logical is not Logical.INTEGER:
+    transform = spelling.read_transform(own, column_type, findings)
+    derived: Literal["occurrence", "transform"] | None = "occurrence" if over else "transform" if transform else None
+    if over and column_type.logical is not Logical.INTEGER:
         findings.error("derived-type", node, f"derived column `{name}` must be an `integer`")
+    if over and transform:
+        findings.error("derived-type", node, f"column `{name}` cannot be both an occurrence and a transform")
     form = _canonical(own)
     domain = reading.text(own, "pseudonym_domain")
     if domain and own and "canonical" not in own.entries:
@@ -81,7 +84,9 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
         pseudonym_domain=domain,
         raw_clear=reading.text(own, "raw_clear"),
         null_words=_null_words(own),
+        transform=transform,
         where=node.where,
+        **spelling.read_spelling(own, column_type, tier, findings),
     )
 
 
@@ -146,7 +151,8 @@ def _moment_type(node: Node, logical: Logical, tier: Tier, findings: Findings) -
         findings.unknown("time-zone", zone, "time zone", known=sorted(available_timezones()))
         zone = None
     offset = pattern is not None and "%z" in pattern
-    if java is not None and reading.flag(options, "timezone") != offset and logical is Logical.TIMESTAMP:
+    epoch = pattern in formats.EPOCHS
+    if java is not None and not epoch and reading.flag(options, "timezone") != offset and logical is Logical.TIMESTAMP:
         message = "`timezone: true` and an offset (`XXX`) in the format belong together"
         findings.error("time-zone", java, message)
     return ColumnType(logical, format=pattern, time_zone=zone.text if zone else "UTC")

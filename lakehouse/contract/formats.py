@@ -41,6 +41,8 @@ _LETTERS: dict[str, str] = {
     "XX": "%z",
     "XXX": "%z",
 }
+#: Words in place of a format: what has passed since 1970-01-01 UTC, as systems that stream changes write it.
+EPOCHS = ("epoch_d", "epoch_s", "epoch_ms", "epoch_us")
 _TOKEN = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|([^A-Za-z'])")
 _DECIMAL = re.compile(r"^\s*(?:decimal|numeric|number)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
 _FLOAT = re.compile(r"^\s*(?:double(?:\s+precision)?|float|float8|float64|real|f64)\s*$", re.IGNORECASE)
@@ -53,6 +55,8 @@ def strptime_format(java: str) -> str:
     Raises:
         ValueError: a letter that has no exact twin; the message names it.
     """
+    if java in EPOCHS:
+        return java
     parts: list[str] = []
     place = 0
     while place < len(java):
@@ -153,6 +157,8 @@ def _exact(text: str, column: ColumnType) -> Decimal:
 
 
 def _moment(text: str, pattern: str) -> datetime:
+    if pattern in EPOCHS:
+        pattern = DEFAULT_TIMESTAMP
     try:
         return datetime.strptime(text, pattern)  # noqa: DTZ007 - the zone is the caller's
     except ValueError:

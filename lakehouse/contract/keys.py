@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lakehouse.contract import canonical
+from lakehouse.contract.model import ENCODINGS
 
 Shape = dict[str, Any]
 
@@ -55,11 +56,23 @@ SOURCE = _mapping(
     {
         "name": _text("Name of the feed.", pattern=_NAME),
         "pattern": _text("Which files of the landing folder (shell pattern)."),
-        "format": _choice("How the files are written; `.gz` and `.zst` are unpacked by name.", "csv"),
+        "format": _choice(
+            "How the files are written; `.gz`, `.zst`, `.bz2` and `.zip` (one member) are unpacked by name.",
+            "csv",
+            "ndjson",
+            "parquet",
+            "arrow",
+        ),
         "delimiter": _text("Character between two fields.", maxLength=1),
-        "quote": _text("Character around a field.", maxLength=1),
+        "quote": {
+            "type": "string",
+            "maxLength": 1,
+            "description": "Character around a field; the empty text where there is no quoting.",
+        },
+        "escape": _choice("Character before a quote within quotes; a doubled quote when nothing is said.", "\\"),
         "header": _flag("Whether the first line names the columns."),
-        "encoding": _choice("Encoding of the files.", "utf-8"),
+        "encoding": _choice("Encoding of the files.", *ENCODINGS),
+        "comment": _text("Start of lines that are no records.", maxLength=8),
         "complete": _choice(
             "When a file is whole: `settle` (unchanged for 10 s) or `marker` (`<file>.done` is there).",
             "settle",
@@ -102,6 +115,42 @@ LINK = _mapping(
     required=("from", "to", "via"),
 )
 
+CHANGES = _mapping(
+    "How deliveries of changes say what happened.",
+    {
+        "operation": _text("Column that says what happened."),
+        "deletes": _list("Words of that column that end a key.", _text("word")),
+        "form": _choice("`plain` rows, or the envelope of `debezium`.", "plain", "debezium"),
+    },
+    required=("operation",),
+)
+
+_MODES = ("evolve", "freeze", "discard_row", "discard_value")
+DRIFT: Shape = {
+    "description": "What a delivery does that differs; one word is for unknown and missing columns.",
+    "anyOf": [
+        {"type": "string", "enum": list(_MODES)},
+        _mapping(
+            "What a delivery does that differs, by how it differs.",
+            {
+                "unknown": _choice("Columns that the contract does not know.", *_MODES),
+                "missing": _choice("Columns that are not delivered.", *_MODES),
+                "type": _choice("Values that are not of their column's type.", *_MODES),
+            },
+        ),
+    ],
+}
+
+TRANSFORM = _mapping(
+    "The column is not delivered: it is made of another one's text.",
+    {
+        "source": _text("Delivered column that it is made of."),
+        "how": _choice("What is done.", "czech_birth_date", "czech_sex", "year_start"),
+        "base": {"type": "integer", "description": "`year_start`: the year that 0 stands for."},
+    },
+    required=("source", "how"),
+)
+
 CONTRACT_KEYS: dict[str, Shape] = {"links": _list("Links between entity types.", LINK)}
 
 TABLE_KEYS: dict[str, Shape] = {
@@ -111,12 +160,35 @@ TABLE_KEYS: dict[str, Shape] = {
     "entity": ENTITY,
     "event_time": _text("Column that says when it happened; its zone is ODCS `defaultTimezone`."),
     "scope": _text("Word for tables that share a ground for being kept.", pattern=_NAME),
-    "load_mode": _choice("How deliveries meet what is there: `append` keeps the first of a key.", "append"),
+    "load_mode": _choice(
+        "How deliveries meet what is there: `append` keeps the first of a key, `upsert` the last, a `snapshot` ends what "
+        "it does not name, `changes` say what they do.",
+        "append",
+        "upsert",
+        "snapshot",
+        "changes",
+    ),
     "history": _flag("Whether the past stays readable."),
+    "as_of": _text("What says when a version was true: a column, or `path`, the day in the file's name."),
+    "vanish_tolerance": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "Share of the rows that may vanish in one snapshot before its deletes are held; 0.1.",
+    },
+    "changes": CHANGES,
     "layout": _choice("How files are cut and sorted.", "entity", "time", "time+entity", "none"),
-    "drift": _choice("What a delivery with other columns does.", "evolve", "freeze", "discard_row", "discard_value"),
+    "drift": DRIFT,
     "retention": _text("How long rows are kept, counted from the event.", pattern=_DURATION),
     "refresh": _choice("How a curated or feature table is rebuilt.", "full", "by_month"),
+    "compatibility": _choice(
+        "What every change of the table must be: `backward` (readers by the new contract can use old rows), `forward` "
+        "(readers by the old contract can use new rows), `full` (both).",
+        "none",
+        "backward",
+        "forward",
+        "full",
+    ),
 }
 
 COLUMN_KEYS: dict[str, Shape] = {
@@ -130,6 +202,18 @@ COLUMN_KEYS: dict[str, Shape] = {
         "items": {"type": ["string", "null"]},
         "description": "Delivered words that mean missing; the empty field alone when nothing is said.",
     },
+    "formats": _list("Further date formats (Java's letters), tried in this order.", _text("format")),
+    "pivot": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "description": "Two-digit years from it on are 19xx, below it 20xx.",
+    },
+    "fold": _choice("Which instant a local time is that clocks show twice.", "earlier", "later", "error"),
+    "gap": _choice("What a local time is that clocks skip: moved on by the gap, or an error.", "forward", "error"),
+    "decimal": _choice("Decimal mark of a number.", ".", ","),
+    "thousands": _choice("Mark between thousands of a number.", ",", ".", " ", "'", "_", "\u00a0", "\u202f", "\u2019"),
+    "transform": TRANSFORM,
     "occurrence_over": _list("The column numbers repeats of these columns within a file, from 1.", _text("column")),
     "checks": _mapping(
         "Severity and tolerance of the checks that the column promises by itself.",
@@ -174,7 +258,7 @@ def every_key() -> list[str]:
 
     def walk(path: str, shape: Shape) -> None:
         found.append(path)
-        inner: Shape = {} if shape is _OVERRIDE else shape.get("items", shape)
+        inner: Shape = {} if shape is _OVERRIDE else shape.get("items", shape.get("anyOf", [shape])[-1])
         for name, below in inner.get("properties", {}).items():
             walk(f"{path}.{name}", below)
 

@@ -100,8 +100,26 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """A small declared way from one delivered text to another column's value.
+
+    `czech_birth_date` and `czech_sex` read a birth number (`yymmdd`, women's months are 50 higher); `year_start` is
+    January 1st of a whole number of years after `base`.
+    """
+
+    source: str
+    how: Literal["czech_birth_date", "czech_sex", "year_start"]
+    base: int | None = None
+
+
+@dataclass(frozen=True)
 class Column:
-    """One column of a table, in file order. `source_name` is its name in the delivered file."""
+    """One column of a table, in file order. `source_name` is its name in the delivered file.
+
+    What only says how delivered text is written: `formats` (all date formats in the order they are tried, the first is
+    `type.format`), `pivot` (two-digit years from it on are 19xx, below it 20xx), `fold` and `gap` (which instant a local
+    time is that clocks show twice or never; `error`: none), `decimal` and `thousands` (marks within a number).
+    """
 
     id: str
     name: str
@@ -110,18 +128,35 @@ class Column:
     required: bool = False
     description: str = ""
     source_name: str = ""
-    derived: Literal["occurrence"] | None = None
+    derived: Literal["occurrence", "transform"] | None = None
     derived_over: tuple[str, ...] = ()  # occurrence: number (from 1) within the file and these columns
     canonical: str | None = None  # canonical form before any HMAC
     pseudonym_domain: str | None = None
     raw_clear: str | None = None  # reason why it may stay clear in raw
     null_words: tuple[str, ...] = ("",)
+    formats: tuple[str, ...] = ()
+    pivot: int | None = None
+    fold: Literal["earlier", "later", "error"] = "error"
+    gap: Literal["forward", "error"] = "error"
+    decimal: str = "."
+    thousands: str | None = None
+    transform: Transform | None = None  # derived="transform": what it is made of
     where: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the value stands in a delivered JSON object, keys with dots between."""
+        return self.source_name or self.name
 
     @property
     def personal(self) -> bool:
         """Whether the column's category is `user` or below."""
         return self.category == "user" or self.category.startswith("user.")
+
+
+FileFormat = Literal["csv", "ndjson", "parquet", "arrow"]
+#: The encodings a source may have, by their Python names: those a bank's, an insurer's and a shop's systems write.
+ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1250", "windows-1252", "iso-8859-2", "iso-8859-15", "cp852")
 
 
 @dataclass(frozen=True)
@@ -130,11 +165,13 @@ class Source:
 
     name: str
     pattern: str = "*"
-    format: Literal["csv"] = "csv"
+    format: FileFormat = "csv"
     delimiter: str = ","
-    quote: str = '"'
+    quote: str = '"'  # empty: there is no quoting
+    escape: str | None = None  # None: a quote within quotes is doubled
     header: bool = True
-    encoding: Literal["utf-8"] = "utf-8"
+    encoding: str = "utf-8"  # one of ENCODINGS
+    comment: str | None = None  # lines that start so are no records
     complete: Literal["settle", "marker"] = "settle"
     keep_days: int = 0
     delivered_at: str | None = None  # strptime pattern on the file name, e.g. "%Y-%m-%d.csv.gz" (`delivered_at: path`)
@@ -159,6 +196,35 @@ class Refresh:
 
 
 Layout = Literal["entity", "time", "time+entity", "none"]
+LoadMode = Literal["append", "upsert", "snapshot", "changes"]
+Compatibility = Literal["none", "backward", "forward", "full"]
+DriftMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a delivery does that differs from the contract: unknown columns, missing columns, values of other types."""
+
+    unknown: DriftMode = "freeze"
+    missing: DriftMode = "freeze"
+    type: DriftMode = "discard_row"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How deliveries of changes say what happened.
+
+    `deletes` are the words of column `operation` that end a key, every other word writes it. In the form `debezium` a
+    record is an envelope (`op`, `before`, `after`, `source`, `ts_ms`).
+    """
+
+    operation: str
+    deletes: tuple[str, ...] = ()
+    form: Literal["plain", "debezium"] = "plain"
+
+
+#: `as_of`: the order of versions is the delivery time in the file's name.
+PATH = "path"
 
 
 @dataclass(frozen=True)
@@ -173,13 +239,17 @@ class Table:
     entity: EntityKey | None = None
     event_time: str | None = None
     sources: tuple[Source, ...] = ()
-    load_mode: Literal["append"] = "append"
+    load_mode: LoadMode = "append"
     history: bool = False
+    as_of: str | None = None  # PATH or a column
+    vanish_tolerance: float = 0.1  # snapshot: share of the rows that may vanish in one dump before the deletes are held
+    changes: Changes | None = None
     layout: Layout = "none"
-    drift: Literal["evolve", "freeze", "discard_row", "discard_value"] = "freeze"
+    drift: Drift = Drift()
     scope: str = "main"
     retention: str | None = None  # ISO 8601 duration
     refresh: Refresh = Refresh()
+    compatibility: Compatibility = "none"  # what a change of the contract must at least be, `lakehouse check --against`
     inputs: tuple[TableId, ...] = ()  # curated and features: what they read
     checks: tuple[Check, ...] = ()
     owner: str = ""
@@ -195,6 +265,23 @@ class Table:
     def checks_of(self, kind: CheckKind) -> tuple[Check, ...]:
         """The checks of one kind, in contract order (a row check's place is its bit)."""
         return tuple(check for check in self.checks if check.kind is kind)
+
+    @property
+    def order(self) -> str | None:
+        """What says when a version was true: a column, PATH, or None (append, where the first delivery stays)."""
+        if self.load_mode == "append":
+            return None
+        return self.as_of or (self.event_time if self.load_mode == "upsert" else None)
+
+    @property
+    def versioned(self) -> bool:
+        """Whether staged keeps versions that have ended, with `_valid_from` and `_valid_to`."""
+        return self.id.tier is Tier.STAGED and self.history and self.load_mode != "append"
+
+    @property
+    def keeps_extra(self) -> bool:
+        """Whether staged keeps `_extra`: unknown columns, and the text of values that had another type."""
+        return self.id.tier is Tier.STAGED and "evolve" in {self.drift.unknown, self.drift.type}
 
     @property
     def delivered(self) -> tuple[Column, ...]:

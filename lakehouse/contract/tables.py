@@ -6,20 +6,19 @@ Whatever concerns one table alone is judged here; what looks at other tables is 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast, get_args
 
-from lakehouse.contract import canonical, checks, columns, reading
+from lakehouse.contract import canonical, checks, columns, feeds, modes, reading, spelling
 from lakehouse.contract.model import (
     Check,
     CheckKind,
     Column,
+    Compatibility,
     EntityKey,
     Layout,
     Logical,
     Refresh,
     Rule,
-    Source,
     Table,
 )
 from lakehouse.contract.quality_blocks import quality_checks
@@ -31,12 +30,6 @@ if TYPE_CHECKING:
 
 TIERS = (Tier.STAGED.value, Tier.CURATED.value, Tier.FEATURES.value)
 LAYOUTS: dict[str, Layout] = {"entity": "entity", "time": "time", "time+entity": "time+entity", "none": "none"}
-DRIFTS: dict[str, Literal["evolve", "freeze", "discard_row", "discard_value"]] = {
-    "evolve": "evolve",
-    "freeze": "freeze",
-    "discard_row": "discard_row",
-    "discard_value": "discard_value",
-}
 _TAXONOMY = ("user", "system")
 
 
@@ -58,18 +51,20 @@ def read_table(node: Node, domain: str, contract_id: str, *, owner: str, finding
         description=reading.text(node, "description") or "",
         entity=_entity(own, by_name, tier, findings),
         event_time=_event_time(own, by_name, findings),
-        sources=_sources(node, own, tier, findings),
+        sources=feeds.read_sources(node, own, tier, findings),
         history=reading.flag(own, "history"),
-        drift=DRIFTS.get(reading.text(own, "drift") or "", "freeze"),
+        drift=modes.read_drift(own),
         scope=reading.text(own, "scope") or "main",
         retention=reading.text(own, "retention"),
+        compatibility=_compatibility(own),
         inputs=_inputs(node, own, tier, findings),
         owner=owner,
         where=node.where,
     )
+    table = modes.read_modes(node, own, table, findings)
     table = replace(table, layout=_layout(own, table, findings), refresh=_refresh(own, table, findings))
     _judge(node, table, findings)
-    found = _checks(node, read, table, findings)
+    found = _checks(node, list(zip((entry for entry, _ in read), table.columns, strict=True)), table, findings)
     return replace(table, checks=found)
 
 
@@ -88,6 +83,11 @@ def _broken(node: Node, own: Node | None, domain: str, findings: Findings) -> No
     name = reading.text(node, "name")
     findings.broken(name, reading.text(node, "id"), reading.text(own.get("entity") if own else None, "type"))
     findings.broken(*(f"{tier}.{domain}.{name}" for tier in TIERS))
+
+
+def _compatibility(own: Node | None) -> Compatibility:
+    said = reading.text(own, "compatibility")
+    return cast("Compatibility", said) if said in get_args(Compatibility) else "none"
 
 
 def _tier(own: Node | None) -> Tier | None:
@@ -171,49 +171,6 @@ def _event_time(own: Node | None, known: dict[str, Column], findings: Findings) 
     return column.name
 
 
-def _sources(node: Node, own: Node | None, tier: Tier, findings: Findings) -> tuple[Source, ...]:
-    entries = list(reading.mappings(own, "sources"))
-    if own and "sources" in own.entries and tier is not Tier.STAGED:
-        findings.error("sources-tier", own.key("sources"), "only staged tables have sources", hint="say `inputs`")
-    if tier is Tier.STAGED and not (own and "sources" in own.entries):
-        hint = "`sources: [{name: feed, pattern: '*.csv'}]`"
-        findings.error(
-            "sources-missing", node, f"staged table `{reading.text(node, 'name') or ''}` has no sources", hint=hint
-        )
-    found: list[Source] = []
-    for entry in entries:
-        pattern = reading.text(entry, "delivered_at")
-        if pattern and not _keeps_the_day(pattern):
-            hint = "a strptime pattern of the file's name, such as `%Y-%m-%d.csv.gz`"
-            findings.error(
-                "delivered-at", entry.entries["delivered_at"], "`delivered_at` does not name a day", hint=hint
-            )
-        name = reading.text(entry, "name") or ""
-        if any(other.name == name for other in found):
-            findings.error("source-doubled", entry, f"source `{name}` stands twice")
-        found.append(
-            Source(
-                name=name,
-                pattern=reading.text(entry, "pattern") or "*",
-                delimiter=reading.text(entry, "delimiter") or ",",
-                quote=reading.text(entry, "quote") or '"',
-                header=not ("header" in entry.entries and not reading.flag(entry, "header")),
-                complete=cast('Literal["settle", "marker"]', reading.text(entry, "complete") or "settle"),
-                keep_days=reading.whole(entry, "keep_days", 0),
-                delivered_at=pattern,
-            )
-        )
-    return tuple(found)
-
-
-def _keeps_the_day(pattern: str) -> bool:
-    day = date(2011, 3, 4)
-    try:
-        return datetime.strptime(day.strftime(pattern), pattern).date() == day  # noqa: DTZ007 - only the day counts
-    except ValueError:
-        return False
-
-
 def _inputs(node: Node, own: Node | None, tier: Tier, findings: Findings) -> tuple[TableId, ...]:
     if tier is Tier.STAGED:
         if own and "inputs" in own.entries:
@@ -263,6 +220,11 @@ def _judge(node: Node, table: Table, findings: Findings) -> None:
                 findings.unknown("column-unknown", item, "delivered column", known=[c.name for c in table.delivered])
         if own and "occurrence_over" in own.entries and table.id.tier is not Tier.STAGED:
             findings.error("derived-tier", own.key("occurrence_over"), "only staged tables number their rows")
+        if own and "transform" in own.entries and table.id.tier is not Tier.STAGED:
+            findings.error("derived-tier", own.key("transform"), "only staged tables transform what was delivered")
+        column = known.get(reading.text(entry, "name") or "")
+        if column is not None:
+            spelling.judge_transform(own, column, known, findings)
     personal = [column.name for column in table.columns if column.personal]
     if personal and table.entity is None:
         message = f"table `{table.id}` has personal columns ({', '.join(personal)}) but no entity"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import polars as pl
 
+from lakehouse.contract.model import Logical
+from lakehouse.demo.recipe import TableRecipe
 from lakehouse.demo.rows import FILE
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lakehouse.contract.model import Table
+    from lakehouse.contract.model import Column, Table
 
 _GZIP_LEVEL = 1  # 150 MB/s here; level 6 is three times slower for 20 % less
 
@@ -42,13 +44,14 @@ def file_names(table: Table, days: Sequence[dt.date], pattern: str | None) -> tu
 class FileSet:
     """The files of one table, open while their rows may still come."""
 
-    def __init__(self, table: Table, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, table: Table, folder: Path, names: Sequence[str], recipe: TableRecipe | None = None) -> None:
         self.names = tuple(names)
         self.files: list[Path] = []
         self.rows = 0
         self._folder = folder
         self._source = table.sources[0] if table.sources else None
-        self._header = {column.name: column.source_name or column.name for column in table.delivered}
+        self._columns = table.delivered
+        self._recipe = recipe or TableRecipe()
         self._open: dict[int, BinaryIO] = {}
 
     def write(self, rows: pl.DataFrame, *, upto: int) -> None:
@@ -74,13 +77,30 @@ class FileSet:
             self._open[number] = self._opened(self._part(number))
         text = io.BytesIO()
         header = new and (self._source.header if self._source else True)
-        rows.select(pl.col(name).alias(alias) for name, alias in self._header.items()).write_csv(
+        quote, every = self._quote, self._recipe.quoted == "text"
+        shown = [self._quoted(column) if every else pl.col(column.name) for column in self._columns]
+        names = [column.source_name or column.name for column in self._columns]
+        titles = [f"{quote}{name}{quote}" if every else name for name in names]
+        rows.select(cell.alias(title) for cell, title in zip(shown, titles, strict=True)).write_csv(
             text,
             include_header=header,
             separator=self._source.delimiter if self._source else ",",
-            quote_char=self._source.quote if self._source else '"',
+            quote_char=quote,
+            quote_style="never" if every else "necessary",
+            line_terminator=self._recipe.line_end,
         )
         self._open[number].write(text.getbuffer())
+
+    @property
+    def _quote(self) -> str:
+        return self._source.quote if self._source else '"'
+
+    def _quoted(self, column: Column) -> pl.Expr:
+        """Text in quotes, whatever it holds; other types as they are. A missing value is an empty field."""
+        cell, quote = pl.col(column.name), self._quote
+        if column.type.logical is not Logical.STRING:
+            return cell
+        return pl.concat_str(pl.lit(quote), cell.str.replace_all(quote, quote * 2, literal=True), pl.lit(quote))
 
     def _opened(self, part: Path) -> BinaryIO:
         plain = part.open("wb")

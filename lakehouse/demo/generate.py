@@ -77,7 +77,7 @@ def generate(
     for table in plan.rows:
         maker = plan.maker(project.table(table))
         names = _names(maker)
-        target = FileSet(maker.table, out / table.domain / table.table, names)
+        target = FileSet(maker.table, out / table.domain / table.table, names, maker.recipe.table(table.table))
         found[table] = _write(_faulted(plan, maker, len(names), faults=faults), target, progress)
         files += target.files
         written[table] = target.rows

@@ -186,6 +186,15 @@ class People:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What a foreign key can name: how many there are, the keys at some indices, and which ones are drawn by chance."""
+
+    count: int
+    keys: Callable[[npt.NDArray[np.int64]], pl.Series]
+    drawn: Callable[[np.random.Generator, int], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
 class Entities:
     """The entities of one type: their ids, the people they are, and what follows from each.
 
@@ -198,19 +207,26 @@ class Entities:
     people: People
     skew: float = 2.0
     given: pl.Series | None = None
+    prefix: str = ""
+    digits: int = 0
     attributes: Mapping[str, pl.Series] = field(default_factory=dict[str, pl.Series])
 
     def ids(self, indices: npt.NDArray[np.int64]) -> pl.Series:
         """The ids of the entities at the indices."""
         if self.given is not None:
             return self.given.gather(pl.Series(indices))
-        return values.serial(self.first_id, indices)
+        return self._spelled(values.serial(self.first_id, indices))
 
     def strangers(self, rng: np.random.Generator, rows: int) -> pl.Series:
         """Ids beyond the last one: nobody has a profile for them."""
         span = max(10 ** len(str(self.last_id)) - self.last_id - 1, 1)
-        return values.serial(self.last_id + 1, rng.integers(0, span, rows))
+        return self._spelled(values.serial(self.last_id + 1, rng.integers(0, span, rows)))
 
     def drawn(self, rng: np.random.Generator, rows: int) -> npt.NDArray[np.int64]:
         """Some entities, the first ones more often."""
         return values.skewed(rng, rows, size=self.count, skew=self.skew)
+
+    def _spelled(self, numbers: pl.Series) -> pl.Series:
+        if not self.prefix and not self.digits:
+            return numbers
+        return values.joined([pl.Series([self.prefix] * len(numbers)), numbers.str.zfill(self.digits)])

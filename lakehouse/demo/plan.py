@@ -18,7 +18,7 @@ from lakehouse.contract.canonical import canonical
 from lakehouse.contract.model import Logical, Rule
 from lakehouse.demo import values
 from lakehouse.demo.faults import orphan_columns
-from lakehouse.demo.people import Entities, People, child
+from lakehouse.demo.people import Entities, People, Reference, child
 from lakehouse.demo.recipe import Recipe, Spec, load_recipe
 from lakehouse.demo.rows import RowMaker
 from lakehouse.errors import ProjectError, UsageError
@@ -53,8 +53,12 @@ class Plan:
             return cls(project, seed, dict(rows), {})
         _refuse_negative([rows])
         if profiles_for:
-            given = _found_ids(project, profiles_for)
-            wanted = {table.id: len(given[key]) for table in project.tables if (key := _profile_of(table)) in given}
+            given, there = _found_ids(project, profiles_for)
+            wanted = {
+                table.id: len(given[key])
+                for table in project.tables
+                if (key := _profile_of(table)) in given and table.id not in there
+            }
             if not wanted:
                 raise ProjectError(
                     "no table of the project has profiles for the ids in these files",
@@ -127,21 +131,35 @@ class Plan:
             name: _attribute(child(self.seed, domain, kind, "attribute", name), count, each)
             for name, each in spec.attributes.items()
         }
-        return Entities(count, spec.first_id, spec.last_id, people, spec.skew, given, attributes)
+        return Entities(
+            count, spec.first_id, spec.last_id, people, spec.skew, given, spec.prefix, spec.digits, attributes
+        )
 
-    def _references(self, table: Table) -> Mapping[str, tuple[Spec, int]]:
-        """Foreign keys on plain numbered tables: values are drawn from the numbers that the target has."""
-        found: dict[str, tuple[Spec, int]] = {}
+    def _references(self, table: Table) -> Mapping[str, Reference]:
+        """Foreign keys of one column: what they can name is what their targets have."""
+        found: dict[str, Reference] = {}
         for check in table.checks:
             if check.rule is not Rule.FOREIGN_KEY or check.target is None or len(check.columns) != 1:
                 continue
-            target, name = self.project.table(check.target), check.target_columns[0]
-            column = target.column(name)
-            count = self.rows.get(target.id, 0)
-            if count and name in target.key and target.entity is None and column.type.logical is not Logical.DATE:
-                spec = self.recipe(target.id.domain).table(target.id.table).columns.get(name, Spec())
-                found[check.columns[0]] = (spec if spec.serial is not None else Spec(serial=1), count)
+            own = table.entity is not None and table.entity.key == check.columns[0]
+            named = None if own else self._named(self.project.table(check.target), check.target_columns[0])
+            if named is not None:
+                found[check.columns[0]] = named
         return found
+
+    def _named(self, target: Table, name: str) -> Reference | None:
+        """The keys of a target: of its entities, or the running numbers of a plain table."""
+        if target.entity is not None:
+            known = self.entities(target) if target.entity.key == name else None
+            return None if known is None else Reference(known.count, known.ids, known.drawn)
+        count = self.rows.get(target.id, 0)
+        if not count or name not in target.key or target.column(name).type.logical is Logical.DATE:
+            return None
+        spec = self.recipe(target.id.domain).table(target.id.table).columns.get(name, Spec())
+        first = 1 if spec.serial is None else spec.serial
+        return Reference(
+            count, lambda indices: values.serial(first, indices), lambda rng, rows: rng.integers(0, count, rows)
+        )
 
 
 def is_profile(table: Table) -> bool:
@@ -170,47 +188,62 @@ def _attribute(rng: np.random.Generator, count: int, spec: Spec) -> pl.Series:
 
 
 def _shared_out(project: Project, rows: int) -> dict[TableId, int]:
-    """Profiles as many as the entities need, the rest by the recipes' shares; in all exactly `rows`."""
-    sourced = [table for table in project.tables if table.sources]
-    recipes = {table.id.domain: load_recipe(project.root, table.id.domain) for table in sourced}
+    """As many rows of each domain, in all exactly `rows`."""
+    domains = [each for each in project.contracts if any(table.sources for table in each.tables)]
+    edges = np.rint(np.arange(len(domains) + 1) / max(len(domains), 1) * rows).astype(np.int64)
     wanted: dict[TableId, int] = {}
+    for domain, count in zip(domains, np.diff(edges), strict=True):
+        recipe = load_recipe(project.root, domain.domain)
+        wanted |= _shared_in([table for table in domain.tables if table.sources], recipe, int(count))
+    return wanted
+
+
+def _shared_in(sourced: Sequence[Table], recipe: Recipe, rows: int) -> dict[TableId, int]:
+    """One domain: profiles as many as the entities need, what there is only so much of, the rest by shares."""
+    wanted: dict[TableId, int] = {}
+    room = rows // len(sourced)
     plain = [table for table in sourced if not is_profile(table)]
     for table in sourced:
-        key = _profile_of(table)
+        key, most = _profile_of(table), recipe.table(table.id.table).most
         if key is not None:
-            recipe = recipes[key[0]]
-            count = rows // len(sourced) if not plain else _entity_count(rows, recipe, key[1])
-            wanted[table.id] = min(count, rows // len(sourced))
+            wanted[table.id] = min(_entity_count(rows, recipe, key[1]) if plain else room, room)
+        elif most is not None and len(plain) > 1:
+            wanted[table.id] = min(most, room)
+            plain = [each for each in plain if each is not table]
     left = rows - sum(wanted.values())
-    shares = np.array([recipes[table.id.domain].table(table.id.table).share for table in plain], dtype=np.float64)
+    shares = np.array([recipe.table(table.id.table).share for table in plain], dtype=np.float64)
     edges = np.rint(np.cumsum(shares) / shares.sum() * left).astype(np.int64) if plain else np.zeros(0, np.int64)
     for table, count in zip(plain, np.diff(edges, prepend=0), strict=True):
         wanted[table.id] = int(count)
     return {table.id: wanted[table.id] for table in sourced}
 
 
-def _found_ids(project: Project, files: Sequence[Path]) -> dict[tuple[str, str], pl.Series]:
-    """The ids in the files, canonical and once each, by the entity whose key column the file has."""
+def _found_ids(project: Project, files: Sequence[Path]) -> tuple[dict[tuple[str, str], pl.Series], frozenset[TableId]]:
+    """The ids in the files, canonical and once each, by the entity whose key column a file has, and whose files they are."""
     found: dict[tuple[str, str], set[str]] = {}
+    there: set[TableId] = set()
     for file in files:
-        columns = _text(file)
+        read: dict[str, pl.DataFrame] = {}
         for table in project.tables:
             entity = table.entity
             if entity is None or entity.key is None or not table.sources:
                 continue
+            delimiter = table.sources[0].delimiter
+            columns = read.setdefault(delimiter, _text(file, delimiter)) if delimiter not in read else read[delimiter]
             name = table.column(entity.key).source_name or entity.key
             if name in columns.columns:
                 ids = {canonical(entity.canonical, each) for each in columns[name].drop_nulls().unique()}
                 found.setdefault((table.id.domain, entity.type), set()).update(each for each in ids if each)
+                there.add(table.id)
                 break
         else:
             raise ProjectError("no column of this file names an entity of the project", where=str(file))
-    return {key: pl.Series(sorted(ids), dtype=pl.String) for key, ids in found.items()}
+    return {key: pl.Series(sorted(ids), dtype=pl.String) for key, ids in found.items()}, frozenset(there)
 
 
-def _text(file: Path) -> pl.DataFrame:
+def _text(file: Path, delimiter: str) -> pl.DataFrame:
     try:
-        return pl.read_csv(file, infer_schema=False)
+        return pl.read_csv(file, infer_schema=False, separator=delimiter, truncate_ragged_lines=True)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ProjectError("not readable as CSV", where=str(file), hint="give files with a header line") from error
 

@@ -36,8 +36,56 @@ class Uniform(_Strict):
     decimals: int = 0
 
 
+class Turn(_Strict):
+    """One word after the other; with `of`, the next word when every entity or row that `of` names had its turn."""
+
+    words: tuple[str, ...]
+    of: str | None = None
+
+
+class Away(_Strict):
+    """Some days from the date in another column, lognormal around `median`; `before` it or after."""
+
+    column: str
+    median: float
+    spread: float = 1.0
+    minimum: int = 0
+    maximum: int = 3650
+    before: bool = False
+
+
+class Joined(_Strict):
+    """Other columns side by side."""
+
+    columns: tuple[str, ...]
+    separator: str = ""
+
+
+class Months(_Strict):
+    """Months from a day to the date in another column."""
+
+    column: str
+    since: dt.date
+
+
+class Running(_Strict):
+    """What an amount adds up to by entity: plus where column `sign` has one of the words of `plus`, else minus."""
+
+    amount: str
+    sign: str
+    plus: tuple[str, ...]
+    decimals: int = 2
+
+
+#: Keys of a spec that do not make values: how they are finished, and which entity a reference names.
+_FINISHING = frozenset({"empty", "prefix", "suffix", "negate", "month_start", "turn"})
+
+
 class Spec(_Strict):
-    """How a column's values are made: at most one of the first group, then the finishing touches."""
+    """How a column's values are made: at most one of the first two groups, then the finishing touches.
+
+    The second group looks at other columns of the same row, as variants have left them.
+    """
 
     constant: str | None = None
     choice: dict[str, float] | None = None
@@ -48,16 +96,32 @@ class Spec(_Strict):
     uniform: Uniform | None = None
     attribute: str | None = None
     person: str | None = None
+    in_turn: Turn | None = None
+
+    away: Away | None = None
+    joined: Joined | None = None
+    total: tuple[str, ...] | None = None
+    months: Months | None = None
+    running: Running | None = None
 
     empty: float = Field(default=0.0, ge=0.0, le=1.0)
     prefix: str = ""
     suffix: str = ""
     negate: bool = False
+    month_start: bool = False
+    turn: bool = False
 
     @property
     def makes_values(self) -> bool:
         """Whether the spec says how to make values, not only how to finish them."""
-        return bool(self.model_fields_set - {"empty", "prefix", "suffix", "negate"})
+        return bool(self.model_fields_set - _FINISHING)
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """The columns of the row that the values are made of; empty when they are made by themselves."""
+        one = [each.column for each in (self.away, self.months) if each is not None]
+        summed = [self.running.amount, self.running.sign] if self.running else []
+        return (*one, *(self.joined.columns if self.joined else ()), *(self.total or ()), *summed)
 
 
 class Groups(_Strict):
@@ -101,14 +165,24 @@ class EntityRecipe(_Strict):
     last_id: int = 10**9 - 1
     rows_each: float = 100.0
     skew: float = Field(default=2.0, gt=0)
+    prefix: str = ""
+    digits: int = 0
     attributes: dict[str, Spec] = Field(default_factory=dict)
 
 
 class TableRecipe(_Strict):
-    """One table's recipe; `share` is its part of the rows asked for, `file` a strftime name for one file a day."""
+    """One table's recipe.
+
+    `share` is its part of the rows asked for, `most` how many there can be at all; `file` is a strftime name for one file
+    a day. `quoted` says whether all text is quoted or only what needs it, `line_end` what a line ends with.
+    """
 
     share: float = 1.0
+    most: int | None = None
+    period: Period | None = None
     file: str | None = None
+    quoted: Literal["needed", "text"] = "needed"
+    line_end: Literal["\n", "\r\n"] = "\n"
     groups: Groups | None = None
     pools: tuple[Pool, ...] = ()
     columns: dict[str, Spec] = Field(default_factory=dict)
@@ -117,8 +191,9 @@ class TableRecipe(_Strict):
 
 
 class Recipe(_Strict):
-    """A domain's recipe."""
+    """A domain's recipe; `shown` is whether a demo shows the domain when nobody names one."""
 
+    shown: bool = True
     period: Period = Period()
     entities: dict[str, EntityRecipe] = Field(default_factory=dict)
     tables: dict[str, TableRecipe] = Field(default_factory=dict)

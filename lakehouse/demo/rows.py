@@ -17,8 +17,9 @@ import polars as pl
 
 from lakehouse.contract.model import Logical, Rule
 from lakehouse.demo import drawing, patterns, values
+from lakehouse.demo.beside import Beside
 from lakehouse.demo.people import People, child, shown_by
-from lakehouse.demo.recipe import Amount, Period, Recipe, Spec, TableRecipe, Uniform
+from lakehouse.demo.recipe import Amount, Period, Recipe, Spec, TableRecipe, Turn, Uniform
 from lakehouse.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lakehouse.contract.model import Check, Column, Table
-    from lakehouse.demo.people import Entities
+    from lakehouse.demo.people import Entities, Reference
 
 FILE = "_file"
 BLOCK_ROWS = 500_000
@@ -64,7 +65,7 @@ class RowMaker:
         table: its contract.
         recipe: the domain's recipe.
         entities: the entities of the table's entity type, when it has one.
-        references: foreign key column -> how the target's key looks and how many there are.
+        references: foreign key column -> what it can name.
         rows: how many rows to make.
         seed: equal seeds make equal rows.
     """
@@ -74,12 +75,12 @@ class RowMaker:
     rows: int
     seed: int
     entities: Entities | None = None
-    references: Mapping[str, tuple[Spec, int]] | None = None
+    references: Mapping[str, Reference] | None = None
 
     @cached_property
     def days(self) -> tuple[dt.date, ...]:
         """The days that rows fall on, a file each when the table is delivered by day."""
-        return open_days(self.recipe.period)
+        return open_days(self._period)
 
     @cached_property
     def profile(self) -> bool:
@@ -93,6 +94,7 @@ class RowMaker:
         """The rows, in order of delivery."""
         rng = child(self.seed, str(self.table.id))
         edges = self._day_edges(rng)
+        beside = Beside(self.table, self.entities.count if self.entities else 1)
         groups = 0
         for start in range(0, self.rows, BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, self.rows), dtype=np.int64)
@@ -105,7 +107,9 @@ class RowMaker:
                 self._drawn(rng, first),
             )
             groups += len(first)
-            yield self._block(rng, rows, group, by_group).with_columns(pl.Series(FILE, days[group].astype(np.int32)))
+            block = self._block(rng, rows, group, by_group)
+            whole = self._completed(rng, block, by_group.entities[group], beside)
+            yield whole.with_columns(pl.Series(FILE, days[group].astype(np.int32)))
 
     def check_recipe(self) -> None:
         """Refuse a recipe that names a column, or an attribute, that is not there.
@@ -118,6 +122,7 @@ class RowMaker:
         named = [*recipe.columns, *(recipe.groups.columns if recipe.groups else ())]
         named += [name for pool in recipe.pools for name in pool.columns]
         named += [name for variant in recipe.variants for name in variant.set]
+        named += [name for spec in recipe.columns.values() for name in spec.looks_at]
         attributes = {spec.attribute for spec in recipe.columns.values() if spec.attribute}
         unknown = sorted({*named} - known) + sorted(attributes - set(self.entities.attributes if self.entities else ()))
         if unknown:
@@ -134,11 +139,17 @@ class RowMaker:
         if spec.prefix or spec.suffix:
             ends = [pl.lit(spec.prefix), pl.col("value"), pl.lit(spec.suffix)]
             column = column.to_frame("value").select(pl.concat_str(ends)).to_series()
+        if spec.month_start:
+            column = column.str.replace(r"(\d{4}-\d{2}-)\d{2}", "${1}01")
         return values.emptied(rng, column, spec.empty)
 
     def spec(self, column: Column) -> Spec:
         """The recipe's spec of a column, else an empty one."""
         return self._recipe.columns.get(column.name, Spec())
+
+    @property
+    def _period(self) -> Period:
+        return self._recipe.period or self.recipe.period
 
     @cached_property
     def _recipe(self) -> TableRecipe:
@@ -163,7 +174,7 @@ class RowMaker:
 
     def _seconds(self, rng: np.random.Generator, days: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """When each group happened, rising: invoice numbers are given in order of time."""
-        first, last = self.recipe.period.hours
+        first, last = self._period.hours
         starts = np.array([(day - _EPOCH).days * _DAY for day in self.days], dtype=np.int64)
         share = rng.beta(2.5, 2.5, len(days)) if (first, last) != (0, 24) else rng.random(len(days))
         minutes = (first * 60 + share * (last - first) * 60).astype(np.int64)
@@ -176,7 +187,8 @@ class RowMaker:
         if self.entities is None or self.profile:
             return first
         entity = self.table.entity
-        if entity is not None and {entity.key, entity.surrogate} & set(self.table.key):
+        keyed = entity is not None and {entity.key, entity.surrogate} & set(self.table.key)
+        if entity is not None and (keyed or self._recipe.columns.get(entity.key or "", Spec()).turn):
             return first % self.entities.count  # in turn, so that entity and day together stay a key
         return self.entities.drawn(rng, len(first))
 
@@ -197,6 +209,17 @@ class RowMaker:
             columns[column.name] = made
         columns |= self._varied(rng, columns, group)
         return pl.DataFrame([made.alias(name) for name, made in columns.items()])
+
+    def _completed(
+        self, rng: np.random.Generator, block: pl.DataFrame, entities: npt.NDArray[np.int64], beside: Beside
+    ) -> pl.DataFrame:
+        """The block with the columns that look at others."""
+        for column in self.table.delivered:
+            spec = self.spec(column)
+            if spec.looks_at:
+                made = beside.made(rng, column.name, spec, frame=block, entities=entities)
+                block = block.with_columns(self.finished(rng, spec, made).alias(column.name))
+        return block
 
     def _pooled(self, rng: np.random.Generator, group: npt.NDArray[np.int64]) -> dict[str, pl.Series]:
         """Columns that vary together; a repeat shows the item of the row before, in the same group."""
@@ -240,6 +263,8 @@ class RowMaker:
 
     def _column(self, rng: np.random.Generator, column: Column, units: _Units) -> pl.Series:
         spec = self.spec(column)
+        if spec.looks_at:
+            return pl.Series([None] * len(units), dtype=pl.String)  # made last, see `_completed`
         made = self._made(rng, spec, len(units), units) if spec.makes_values else self._by_contract(rng, column, units)
         return self.finished(rng, spec, made)
 
@@ -251,9 +276,21 @@ class RowMaker:
         known = units or _Units(*(np.arange(rows, dtype=np.int64),) * 3)
         if spec.serial is not None:
             return values.serial(spec.serial, known.positions)
+        if spec.in_turn is not None:
+            return self._in_turn(spec.in_turn, known)
         if spec.attribute is not None and self.entities is not None:
             return self.entities.attributes[spec.attribute].gather(pl.Series(known.entities))
         return self._person(rng, spec.person or "name", known)
+
+    def _in_turn(self, turn: Turn, units: _Units) -> pl.Series:
+        entity = self.table.entity
+        if turn.of is None:
+            return values.pick(turn.words, units.positions % len(turn.words))
+        if self.references and turn.of in self.references:
+            count = self.references[turn.of].count
+        else:
+            count = self.entities.count if self.entities and entity and entity.key == turn.of else 1
+        return values.pick(turn.words, np.minimum(units.positions // count, len(turn.words) - 1))
 
     def _person(self, rng: np.random.Generator, shown: str, units: _Units) -> pl.Series:
         if self.entities is not None:
@@ -267,14 +304,14 @@ class RowMaker:
         if entity is not None and self.entities is not None and column.name in {entity.key, entity.surrogate}:
             return self._entity_ids(column, units)
         if self.references and column.name in self.references:
-            spec, count = self.references[column.name]
-            return self._made(
-                rng, spec, len(units), _Units(rng.integers(0, count, len(units)), units.seconds, units.entities)
-            )
+            named = self.references[column.name]
+            in_turn = self.spec(column).turn
+            return named.keys(units.positions % named.count if in_turn else named.drawn(rng, len(units)))
         date_only = column.type.logical is Logical.DATE
         if column.name == self.table.event_time:
             return values.instants(units.seconds, column.type.format, date_only=date_only)
-        shown = shown_by(column.category)
+        listed = any(check.rule is Rule.ENUM and check.columns == (column.name,) for check in self.table.checks)
+        shown = None if listed else shown_by(column.category)
         if shown is not None and column.type.logical in {Logical.STRING, Logical.DATE} and shown != "code":
             return self._person(rng, shown, units)
         if date_only or column.type.logical is Logical.TIMESTAMP:

@@ -6,23 +6,25 @@ does through `Watch` and prints nothing itself. A second tour on the same lake f
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.demo.generate import Generated, generate
-from lakehouse.errors import RefusedError
+from lakehouse.demo.recipe import load_recipe
+from lakehouse.errors import RefusedError, UsageError
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from lakehouse.contract.model import Project
     from lakehouse.settings import Settings
@@ -49,7 +51,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Tour:
-    """What the tour did; the runs end with the first that failed."""
+    """What the tour did, and the domains it was about; the runs end with the first that failed."""
 
     lake: Lake
     project: Project
@@ -62,15 +64,25 @@ class Tour:
         return all(run.success and not run.blocked for run in self.runs.values())
 
 
-def tour(settings: Settings, *, rows: int, seed: int, faults: float, watch: Watch) -> Tour:
+def tour(settings: Settings, *, rows: int, seed: int, faults: float, watch: Watch, domains: Sequence[str] = ()) -> Tour:
     """Generate files into the landing folders and materialize every tier.
+
+    Args:
+        settings: project and lake.
+        rows: how many rows to make, all tables together.
+        seed: equal seeds give equal files.
+        faults: share of the rows that get a fault.
+        watch: who wants to see how far it is.
+        domains: the domains to show; default: those whose recipes do not say `shown: false`.
 
     Raises:
         RefusedError: the lake holds something else than this demo.
+        UsageError: there is no such domain.
     """
-    project = load_project(settings.project)
+    project = only(load_project(settings.project), domains)
     lake = storage.create_lake(settings)
-    _require_own_lake(lake, {"rows": rows, "seed": seed, "faults": faults})
+    named = {"domains": sorted(set(domains))} if domains else {}
+    _require_own_lake(lake, {"rows": rows, "seed": seed, "faults": faults, **named})
     watch.stage("making files", rows)
     made = 0
 
@@ -92,6 +104,22 @@ def tour(settings: Settings, *, rows: int, seed: int, faults: float, watch: Watc
     return Tour(lake, project, generated, done)
 
 
+def only(project: Project, domains: Sequence[str]) -> Project:
+    """The project with some of its domains; without a word, with those that are shown by default, or else with all.
+
+    Raises:
+        UsageError: there is no such domain.
+    """
+    known = [each.domain for each in project.contracts]
+    for name in domains:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"domains: {', '.join(known)}"
+            raise UsageError(f"there is no domain `{name}`", hint=hint)
+    wanted = domains or [name for name in known if load_recipe(project.root, name).shown] or known
+    return replace(project, contracts=tuple(each for each in project.contracts if each.domain in wanted))
+
+
 def stages(project: Project) -> list[tuple[str, list[TableId]]]:
     """The tables of each tier, in order; raw comes with staged."""
     found = [
@@ -101,13 +129,13 @@ def stages(project: Project) -> list[tuple[str, list[TableId]]]:
     return [(name, tables) for name, tables in found if tables]
 
 
-def _require_own_lake(lake: Lake, wanted: Mapping[str, float]) -> None:
+def _require_own_lake(lake: Lake, wanted: Mapping[str, object]) -> None:
     """A lake that holds other data, or a demo of another size, would mix two stories."""
     marker = Path(lake.root) / _MARKER
     if marker.exists():
         if json.loads(marker.read_text(encoding="utf-8")) == wanted:
             return
-        what = "the lake holds a demo with other rows, seed or faults"
+        what = "the lake holds a demo with other rows, seed, faults or domains"
     elif storage.batches(lake).height:
         what = "the lake holds data that is not the demo's"
     else:

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 
 class WriteBehind:
-    """The writes of one transaction."""
+    """The writes of one transaction.
 
-    def __init__(self, tx: Transaction) -> None:
+    Args:
+        tx: the transaction.
+        exact_months: never let one file span several months.
+    """
+
+    def __init__(self, tx: Transaction, *, exact_months: bool = False) -> None:
         self.tx = tx
+        self._exact = exact_months
         self._pool = ThreadPoolExecutor(1)
         self._writing: Future[list[DataFile]] | None = None
         self._written: list[DataFile] = []
@@ -28,7 +34,7 @@ class WriteBehind:
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame once the one before is written."""
         self.wait()
-        self._writing = self._pool.submit(self.tx.write, frame)
+        self._writing = self._pool.submit(self.tx.write, frame, exact_months=self._exact)
 
     def wait(self) -> list[DataFile]:
         """All files, when the last one is written."""

@@ -12,28 +12,37 @@ judged again once its contract has changed.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from lakehouse import storage
 from lakehouse.contract import arrow
+from lakehouse.ingest.account import Account, Tally, report_of, row_checks
+from lakehouse.ingest.anew import KIND, Anew, net
+from lakehouse.ingest.appending import Appending
 from lakehouse.ingest.behind import WriteBehind
+from lakehouse.ingest.dumps import Dumps, LateDumpError
+from lakehouse.ingest.forgiving import Forgiving
+from lakehouse.ingest.keyed import Keyed
 from lakehouse.ingest.occurrence import Occurrence
 from lakehouse.ingest.quarantine import READABLE, Pointers
-from lakehouse.ingest.repeats import MOST_SUSPECTS, Repeats
-from lakehouse.ingest.report import BatchReport, IngestReport
-from lakehouse.model import BAD, BATCH, BYTES, ROW, EventKind, LedgerEvent, Tier
+from lakehouse.ingest.report import IngestReport
+from lakehouse.ingest.standing import Standing
+from lakehouse.ingest.surrogates import of_rows
+from lakehouse.model import BAD, BATCH, BYTES, EXTRA, ROW, EventKind, LedgerEvent, Tier
 from lakehouse.quality import BatchCounts, check_batch, compile_row_checks
-from lakehouse.storage.read import scan_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pyarrow as pa
+
     from lakehouse.contract.model import Project, Table
-    from lakehouse.quality import CheckResult
-    from lakehouse.storage import Held, Lake
+    from lakehouse.ingest.appending import Load
+    from lakehouse.ingest.rawform import RawForm
+    from lakehouse.storage import Applied, Held, Lake
 
 ROWS_AT_ONCE = 250_000
 
@@ -47,6 +56,11 @@ class Workplace:
     table: Table
     raw: Held
     staged: Held
+    anew: Anew | None = None  # every batch is gated anew: what is staged counts for nothing, the commit replaces it
+    raw_form: RawForm | None = None  # None: raw has the contract's columns
+    noted: tuple[
+        Applied, ...
+    ] = ()  # the contract that the rows stand under after a commit, where the lake learns of it
 
     @property
     def contract_version(self) -> str:
@@ -61,33 +75,6 @@ class Workplace:
         return hashlib.sha256(repr((self.contract_version, columns, checks)).encode()).hexdigest()[:16]
 
 
-@dataclass
-class _Tally:
-    """What became of a batch's rows."""
-
-    counts: BatchCounts
-    rows: int = 0
-    staged: int = 0
-    quarantined: int = 0
-    duplicate: int = 0
-    conflict: int = 0
-    unreadable: int = 0
-    was_held: bool = False
-    results: list[CheckResult] = field(default_factory=list["CheckResult"])
-
-    def events(self, number: int, table: Table) -> list[LedgerEvent]:
-        kinds = {
-            EventKind.STAGED: self.staged,
-            EventKind.QUARANTINED: self.quarantined,
-            EventKind.DUPLICATE: self.duplicate,
-            EventKind.CONFLICT: self.conflict,
-        }
-        events = [LedgerEvent(number, table.id, kind, count, "gate") for kind, count in kinds.items() if count]
-        if self.was_held and self.rows:
-            events.append(LedgerEvent(number, table.id, EventKind.HELD, -self.rows, "released"))
-        return events
-
-
 class Gate:
     """One gate run over some batches; feed it with `take`, end it with `close` or `abandon`."""
 
@@ -95,19 +82,25 @@ class Gate:
         self._work = work
         table, lake = work.table, work.lake
         self._schema = arrow.schema(table, Tier.STAGED)
+        if work.anew is None:
+            self._schema = storage.in_place(lake, table.id, self._schema)
         self._pass = compile_row_checks(table)
         self._occurrence = Occurrence(table)
         placement = storage.Placement.of(table, Tier.STAGED)
-        self._rows = WriteBehind(storage.begin(lake, table.id, work.staged, self._schema, placement))
-        existing = storage.scan(lake, table.id) if storage.exists(lake, table.id) else None
-        self._repeats = Repeats(table, existing=existing, written=self._scan_written)
-        self._pointers = Pointers(lake, table.id, contract_version=work.contract_version, checks=self._pass.checks)
-        self._tallies: dict[int, _Tally] = {}
+        anew = work.anew is not None
+        tx = storage.begin(lake, table.id, work.staged, self._schema, placement, generation=anew)
+        self._rows = WriteBehind(tx, exact_months=work.anew is not None and work.anew.months is not None)
+        self._account = Account()
+        self._load = _load_of(work, self._rows, self._account, self._schema)
+        self._pointers = Pointers(
+            lake, table.id, contract_version=work.contract_version, checks=self._pass.checks, anew=anew
+        )
+        self._forgiving = Forgiving(table, self._pass.checks)
 
     def expect(self, batch: int, *, was_held: bool = False) -> None:
         """Count a batch even if no row of it comes; one that an earlier run held leaves that state now, or stays."""
-        if batch not in self._tallies:
-            self._tallies[batch] = _Tally(BatchCounts(self._work.table), was_held=was_held)
+        if batch not in self._account.tallies:
+            self._account.tallies[batch] = Tally(BatchCounts(self._work.table), was_held=was_held)
 
     def take(self, raw: pl.DataFrame) -> None:
         """Take rows as they stand in raw; batch by batch, each in order of its rows."""
@@ -117,15 +110,19 @@ class Gate:
         if bad.height:
             self._pointers.add_unreadable(bad)
             self._count_unreadable(bad)
+            self._load.turn_away(bad, None)
             raw = raw.filter(pl.col(BAD).is_null())
-        judged = self._pass.judge(self._occurrence.number(raw.drop(BAD, BYTES)))
-        self._count(judged.typed, judged.failed)
+        judged = self._pass.judge(self._occurrence.number(raw.drop(BAD, BYTES, EXTRA)))
+        failed, ends = self._forgiving.judge(judged)
+        self._count(judged.typed, failed, ends)
+        good = judged.typed
         if not judged.clean:
-            failing = judged.failed != 0
-            self._pointers.add(judged.typed.filter(failing), judged.failed.filter(failing))
-        self._stage(self._repeats.sift(judged.good.select(self._schema.names)))
-        if self._repeats.waiting > MOST_SUSPECTS:
-            self._settle()
+            failing = failed != 0
+            turned_away = good.filter(failing)
+            self._pointers.add(turned_away, failed.filter(failing))
+            self._load.turn_away(turned_away, self._forgiving.hides_key(failed.filter(failing)))
+            good = good.filter(~failing)
+        self._load.take(good)
 
     def abandon(self) -> None:
         """Forget everything; nothing was visible."""
@@ -134,113 +131,134 @@ class Gate:
 
     def close(self, raw_version: int) -> IngestReport:
         """Judge the batches, hold those that fail, commit the others."""
-        self._settle()
-        for tally in self._tallies.values():
+        try:
+            return self._close(raw_version)
+        except LateDumpError:
+            self.abandon()
+        again = Gate(replace(self._work, anew=Anew()))
+        try:
+            again._refill(self._every_batch())
+            return again._close(raw_version)
+        finally:
+            again.abandon()
+
+    def _close(self, raw_version: int) -> IngestReport:
+        self._load.settle()
+        tallies = self._account.tallies
+        for tally in tallies.values():
             tally.results = check_batch(self._work.table, tally.counts)
-        held = {number: tally for number, tally in self._tallies.items() if any(r.blocking for r in tally.results)}
+        held = {number: tally for number, tally in tallies.items() if tally.held}
         if not held:
             return self._commit(raw_version, {})
         self.abandon()
         again = Gate(self._work)
         try:
-            for number, tally in self._tallies.items():
+            for number, tally in tallies.items():
                 if number not in held:
                     again.expect(number, was_held=tally.was_held)
-            for frame in from_raw(self._work, {n: t.rows for n, t in self._tallies.items() if n not in held}):
-                again.take(frame)
-            again._settle()
-            for number, tally in again._tallies.items():
-                tally.results = self._tallies[number].results
+            again._refill({number: tally.rows for number, tally in tallies.items() if number not in held})
+            again._load.settle()
+            for number, tally in again._account.tallies.items():
+                tally.results = tallies[number].results
             return again._commit(raw_version, held)
         finally:
             again.abandon()
 
-    def _commit(self, raw_version: int, held: Mapping[int, _Tally]) -> IngestReport:
+    def _refill(self, batches: Mapping[int, int]) -> None:
+        """Take batches (number -> rows) from raw."""
+        for number in batches:
+            self.expect(number)
+        for frame in from_raw(self._work, batches):
+            self.take(frame)
+
+    def _every_batch(self) -> dict[int, int]:
+        """The rows of every batch that has ever come, and of those in this run."""
+        manifest = storage.batches(self._work.lake, self._work.table.id)
+        there = manifest.filter(pl.col("state").is_in(["staged", "held"])).select("number", "rows").rows()
+        return dict(sorted({**dict(there), **{n: tally.rows for n, tally in self._account.tallies.items()}}.items()))
+
+    def _commit(self, raw_version: int, held: Mapping[int, Tally]) -> IngestReport:
         table = self._work.table
         # Pointers first: a run that dies in between gates the batch again, and finds them there.
         self._pointers.commit()
-        events = [event for number, tally in self._tallies.items() for event in tally.events(number, table)]
-        updates = [storage.BatchUpdate(number, "staged", tally.rows) for number, tally in self._tallies.items()]
-        reports = [_report(number, tally) for number, tally in self._tallies.items()]
+        tallies = self._account.tallies
+        self._load.commit()
+        events = self._account.events(table)
+        updates = [
+            storage.BatchUpdate(number, "staged", tally.rows, tally.reason, as_of=tally.as_of)
+            for number, tally in tallies.items()
+        ]
+        reports = [report_of(number, tally) for number, tally in tallies.items()]
         for number, tally in held.items():
-            reason = ", ".join(f"`{result.name}`" for result in tally.results if result.blocking)
             if tally.rows and not tally.was_held:
                 events.append(LedgerEvent(number, table.id, EventKind.HELD, tally.rows, "batch check"))
-            updates.append(storage.BatchUpdate(number, "held", tally.rows, f"failed {reason}", self._work.terms))
-            reports.append(BatchReport(number, "held", rows=tally.rows, reason=f"failed {reason}"))
+            reason = f"failed {tally.failed}"
+            updates.append(storage.BatchUpdate(number, "held", tally.rows, reason, self._work.terms))
+            reports.append(report_of(number, tally, state="held"))
         inputs = {str(table.id.at(Tier.RAW)): raw_version}
         self._rows.wait()
-        version = self._rows.tx.commit("stage", events=events, batches=updates, inputs=inputs)
-        tallies = [*self._tallies.values(), *held.values()]
+        kind = "stage"
+        if (anew := self._work.anew) is not None:
+            anew.replace(self._work.lake, table, self._rows.tx)
+            events = net(self._work.lake, table, events)
+            kind = KIND
+        noted = self._work.noted
+        version = self._rows.tx.commit(kind, events=events, batches=updates, inputs=inputs, applied=noted)
+        judged = [*tallies.values(), *held.values()]
         return IngestReport(
             batches=tuple(sorted(reports, key=lambda report: report.batch)),
             staged_version=version,
-            row_checks=_row_checks(tallies, [check.name for check in self._pass.checks]),
-            batch_checks=tuple(result for tally in tallies for result in tally.results),
+            row_checks=row_checks(judged, [check.name for check in self._pass.checks], readable=READABLE),
+            batch_checks=tuple(result for tally in judged for result in tally.results),
         )
 
-    def _settle(self) -> None:
-        if not self._repeats.waiting:
-            return
-        settled = self._repeats.settle()
-        self._stage(settled.fresh)
-        for number, count in settled.duplicates.items():
-            self._tallies[number].duplicate += count
-        for number, count in settled.conflicts.items():
-            self._tallies[number].conflict += count
-
-    def _stage(self, rows: pl.DataFrame) -> None:
-        if rows.is_empty():
-            return
-        self._rows.write(rows)
-        for number, count in rows[BATCH].value_counts().rows():
-            self._tallies[number].staged += count
-
-    def _scan_written(self) -> pl.LazyFrame:
-        uri = self._rows.tx.uri
-        return scan_files([f"{uri}/{file.path}" for file in self._rows.wait()], self._schema)
-
-    def _count(self, typed: pl.DataFrame, failed: pl.Series) -> None:
+    def _count(self, typed: pl.DataFrame, failed: pl.Series, deletes: pl.Series | None) -> None:
         """Count each batch's rows; they stand together."""
         runs = typed.select(pl.col(BATCH).rle().struct.unnest())
         offset = 0
         for length, number in runs.select("len", "value").rows():
             self.expect(number)
-            tally = self._tallies[number]
-            part = failed.slice(offset, length)
-            tally.counts.add(typed.slice(offset, length), part)
+            tally = self._account.tallies[number]
+            rows, part = typed.slice(offset, length), failed.slice(offset, length)
             tally.rows += length
-            tally.quarantined += int((part != 0).sum())
+            tally.kinds[EventKind.QUARANTINED] += int((part != 0).sum())
+            if deletes is not None:
+                # what a delete lacks says nothing about the batch
+                others = ~deletes.slice(offset, length)
+                tally.counts.rows += length - int(others.sum())
+                rows, part = rows.filter(others), part.filter(others)
+            tally.counts.add(rows, part)
             offset += length
 
     def _count_unreadable(self, bad: pl.DataFrame) -> None:
         for number, count in bad[BATCH].value_counts().rows():
             self.expect(number)
-            tally = self._tallies[number]
+            tally = self._account.tallies[number]
             tally.rows += count
             tally.counts.rows += count
             tally.unreadable += count
-            tally.quarantined += count
+            tally.kinds[EventKind.QUARANTINED] += count
 
 
 def from_raw(work: Workplace, batches: Mapping[int, int]) -> Iterator[pl.DataFrame]:
     """The raw rows of batches (number -> rows), as the gateway gave them: batch by batch, in order of rows."""
     raw = storage.scan(work.lake, work.table.id.at(Tier.RAW))
+    raw = raw if work.raw_form is None else work.raw_form.inward(raw)
     group: list[int] = []
     waiting = 0
     for number, rows in sorted(batches.items()):
         if group and waiting + rows > ROWS_AT_ONCE:
-            yield _collect(raw.filter(pl.col(BATCH).is_in(group)))
+            yield _collect(work, raw.filter(pl.col(BATCH).is_in(group)))
             group, waiting = [], 0
         if rows > ROWS_AT_ONCE:
             for start in range(0, rows, ROWS_AT_ONCE):
                 part = pl.col(ROW).is_between(start, start + ROWS_AT_ONCE - 1)
-                yield _collect(raw.filter(pl.col(BATCH) == number, part))
+                yield _collect(work, raw.filter(pl.col(BATCH) == number, part))
         else:
             group.append(number)
             waiting += rows
     if group:
-        yield _collect(raw.filter(pl.col(BATCH).is_in(group)))
+        yield _collect(work, raw.filter(pl.col(BATCH).is_in(group)))
 
 
 def finish(work: Workplace) -> IngestReport:
@@ -265,23 +283,18 @@ def finish(work: Workplace) -> IngestReport:
         gate.abandon()
 
 
-def _collect(rows: pl.LazyFrame) -> pl.DataFrame:
-    return rows.collect(engine="streaming").sort(BATCH, ROW)
+def _collect(work: Workplace, rows: pl.LazyFrame) -> pl.DataFrame:
+    frame = rows.collect(engine="streaming").sort(BATCH, ROW)
+    stale = work.raw_form is not None and work.raw_form.stale_entity
+    return frame.with_columns(of_rows(work.lake, work.table, frame)) if stale else frame
 
 
-def _report(number: int, tally: _Tally) -> BatchReport:
-    return BatchReport(
-        number,
-        "staged",
-        rows=tally.rows,
-        staged=tally.staged,
-        quarantined=tally.quarantined,
-        duplicate=tally.duplicate,
-        conflict=tally.conflict,
-    )
-
-
-def _row_checks(tallies: Sequence[_Tally], names: Sequence[str]) -> dict[str, int]:
-    counted = {name: sum(tally.counts.failed[name] for tally in tallies) for name in names}
-    unreadable = sum(tally.unreadable for tally in tallies)
-    return {**counted, READABLE: unreadable} if unreadable else counted
+def _load_of(work: Workplace, rows: WriteBehind, account: Account, schema: pa.Schema) -> Load:
+    """What the table's load mode does with rows."""
+    lake, table, anew = work.lake, work.table, work.anew is not None
+    standing = Standing(lake, table, rows, schema, anew=anew)
+    if table.load_mode == "append":
+        return Appending(table, standing, account, schema)
+    if table.load_mode == "snapshot":
+        return Dumps(lake, table, standing, account, schema, anew=anew)
+    return Keyed(lake, table, standing, account, schema, anew=anew)

@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lakehouse import storage
-from lakehouse.contract import arrow
-from lakehouse.errors import FileRejectedError, LeaseTakenError
+from lakehouse.contract.model import PATH
+from lakehouse.errors import FileRejectedError, LeaseTakenError, StorageError
+from lakehouse.ingest import ended
+from lakehouse.ingest.applied import noted, require_applied, standing_contract
 from lakehouse.ingest.behind import WriteBehind
 from lakehouse.ingest.blocks import Delivery
 from lakehouse.ingest.gate import Gate, Workplace, finish
 from lakehouse.ingest.landing import discard, drop_expired, set_aside, source_of
 from lakehouse.ingest.quarantine import place as quarantine_of
+from lakehouse.ingest.rawform import RawForm
 from lakehouse.ingest.report import BatchReport, IngestReport
-from lakehouse.model import BATCH, ENTITY, LANDED_AT, EventKind, LedgerEvent, Tier
+from lakehouse.ingest.surrogates import of_rows
+from lakehouse.model import BATCH, LANDED_AT, EventKind, LedgerEvent, Tier
 from lakehouse.privacy import entities
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Project, Source, Table
     from lakehouse.ingest.blocks import Fingerprint
-    from lakehouse.storage import Batch, Lake
+    from lakehouse.storage import Batch, Held, Lake
 
 #: Files of one commit: at most so many, and no further one beyond so many bytes.
 MOST_FILES, MOST_BYTES = 1_000, 256 * 1024 * 1024
@@ -61,39 +65,68 @@ def ingest(lake: Lake, project: Project, table: Table, files: Sequence[Path], *,
     Raises:
         LeaseTakenError: somebody else works on the table.
     """
-    with _workplace(lake, project, table) as work:
+    with workplace(lake, project, table) as work:
         report = finish(work)
         for chunk in _chunks(files):
             report += _take(work, chunk, now=now)
     drop_expired(lake, table, now)
-    return _tidied(lake, table, report)
+    return tidied(lake, table, report)
 
 
 def resume(lake: Lake, project: Project, table: Table) -> IngestReport:
     """Finish the batches that are in raw but not staged, and judge held ones again if their contract has changed."""
-    with _workplace(lake, project, table) as work:
+    with workplace(lake, project, table) as work:
         report = finish(work)
-    return _tidied(lake, table, report)
+    return tidied(lake, table, report)
 
 
 @contextmanager
-def _workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplace]:
+def workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplace]:
+    """Both leases of a table, and a contract that may be worked under.
+
+    Raises:
+        RefusedError: the rows that stand would be others under this contract; it has to be applied first.
+        LeaseTakenError: somebody else works on the table.
+    """
+    with leases(lake, table) as (raw, staged):
+        row = standing_contract(lake, project, table)
+        require_applied(row, table)
+        form = RawForm.of(table, row.raw if row else None)
+        yield Workplace(lake, project, table, raw, staged, raw_form=form, noted=noted(lake, row, table))
+
+
+@contextmanager
+def leases(lake: Lake, table: Table) -> Generator[tuple[Held, Held]]:
+    """The leases of a table's raw and staged, in the order that everybody takes them in.
+
+    Raises:
+        LeaseTakenError: somebody else works on the table.
+        StorageError: the table was renamed just now.
+    """
+    storage.read_homes(lake)  # a long-lived process may have opened the lake before a table was renamed
+    home = lake.key(table.id)
     with (
         storage.lease(lake, table.id.at(Tier.RAW), holder="ingest") as raw,
         storage.lease(lake, table.id, holder="ingest") as staged,
     ):
-        yield Workplace(lake, project, table, raw, staged)
+        storage.read_homes(lake)
+        if lake.key(table.id) != home:
+            raise StorageError("the table was renamed just now", where=str(table.id), hint="run the command again")
+        yield raw, staged
 
 
-def _tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
+def tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
     """What is best done at once but may wait: leftovers of a dead run, the tail, the ledger."""
     # raw and staged were recovered when their leases were taken; these two are only taken when there is something to say
-    for other in (quarantine_of(table.id), storage.LEDGER):
+    marks = [ended.place(table.id)] if table.load_mode == "changes" else []
+    for other in (quarantine_of(table.id), storage.LEDGER, *marks):
         storage.recover_if_dirty(lake, other)
     merged: int | None = None
     if report.staged_version is not None:
         with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
             merged = storage.merge_tail(lake, table)
+            for _ in marks:
+                ended.merge(lake, table.id)
     storage.flush_outbox(lake)
     return report if merged is None else replace(report, staged_version=merged)
 
@@ -151,7 +184,7 @@ class _Intake:
         self._chunk = chunk
         self._now = now
         self._spoilt = spoilt
-        self._schema = arrow.schema(work.table, Tier.RAW)
+        self._form = work.raw_form or RawForm.of(work.table, None)
         self._accepted: dict[int, _Arrival] = {}
         self._rows: dict[int, int] = {}
         self._others: list[BatchReport] = []
@@ -162,12 +195,13 @@ class _Intake:
         work = self._work
         raw_id = work.table.id.at(Tier.RAW)
         placement = storage.Placement.of(work.table, Tier.RAW)
-        raw = WriteBehind(storage.begin(work.lake, raw_id, work.raw, self._schema, placement, append_only=True))
+        raw = WriteBehind(storage.begin(work.lake, raw_id, work.raw, self._form.schema, placement, append_only=True))
         gate = Gate(work)
         try:
             for frame in _ahead(_grouped(self._frames())):
-                complete = frame.with_columns(self._entity(frame)).select(self._schema.names)
-                raw.write(complete)
+                surrogates = of_rows(work.lake, work.table, frame)
+                complete = frame.with_columns(surrogates).select(self._form.contract.names)
+                raw.write(self._form.outward(complete))
                 gate.take(complete)
             for number in self._accepted:
                 gate.expect(number)
@@ -186,7 +220,7 @@ class _Intake:
         events = [LedgerEvent(n, table, EventKind.READ, rows, "gateway") for n, rows in self._rows.items() if rows]
         updates = [storage.BatchUpdate(number, "raw", rows) for number, rows in self._rows.items()]
         raw.wait()
-        version = raw.tx.commit("raw", events=events, batches=updates)
+        version = raw.tx.commit("raw", events=events, batches=updates, applied=self._work.noted)
         return IngestReport(raw_version=version) + gate.close(version)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
@@ -219,6 +253,9 @@ class _Intake:
         if source is None:
             self._reject(arrival, FileRejectedError("no source of the contract has such file names"))
             return None
+        if self._work.table.order == PATH and batch.delivered_at is None:
+            self._reject(arrival, FileRejectedError("the file's name does not say when it was delivered"))
+            return None
         if path in self._spoilt:
             self._reject(arrival, self._spoilt[path])
             return None
@@ -247,15 +284,6 @@ class _Intake:
         storage.reject(lake, arrival.batch, error.message)
         set_aside(lake, table, arrival.path, now=self._now)
         self._others.append(BatchReport(arrival.batch.number, "rejected", reason=error.message))
-
-    def _entity(self, frame: pl.DataFrame) -> pl.Series:
-        """The surrogates of the rows' entity."""
-        table = self._work.table
-        if table.entity is None or table.entity.key is None:
-            return pl.Series(ENTITY, [None] * frame.height, dtype=pl.String)
-        words = list(table.column(table.entity.key).null_words)
-        ids = frame.select(pl.when(~pl.col(table.entity.key).is_in(words)).then(pl.col(table.entity.key))).to_series()
-        return entities.resolve(self._work.lake, table.entity.type, table.entity.canonical, ids).alias(ENTITY)
 
 
 def _taken(batch: Batch) -> BatchReport:

@@ -108,6 +108,16 @@ def drop_expired(lake: Lake, table: Table, now: dt.datetime) -> int:
     return dropped
 
 
+def move_all(lake: Lake, before: Table, after: Table) -> None:
+    """Move the files that wait, were kept or were rejected along with a table that has another name now."""
+    for ending in ("", ".kept", ".rejected"):
+        place, target = (folder(lake, each).with_name(f"{each.id.table}{ending}") for each in (before, after))
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            target.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not (target / path.name).exists():
+                path.rename(target / path.name)
+
+
 def _is_complete(path: Path, table: Table, now: dt.datetime) -> bool:
     source = source_of(table, path.name)
     if source is not None and source.complete == "marker":

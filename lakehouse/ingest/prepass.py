@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import lakehouse.ingest.splitter as splitter  # noqa: PLR0402 - through the package it would be an import cycle
+
 if TYPE_CHECKING:
     from lakehouse.ingest.splitter import Dialect
 
@@ -42,6 +44,8 @@ def prove(block: bytes, dialect: Dialect) -> int | None:
     """
     if not block:
         return 0
+    if b"\0" in block or _is_special(block, dialect):
+        return None
     returns = block.count(b"\r")
     if returns and returns != block.count(b"\r\n"):
         return None
@@ -53,15 +57,25 @@ def prove(block: bytes, dialect: Dialect) -> int | None:
     return _prove_quoted(block, dialect)
 
 
+def _is_special(block: bytes, dialect: Dialect) -> bool:
+    """Whether there may be escapes or comments in the block, which only the splitter understands."""
+    if dialect.escape is not None and dialect.escape in block:
+        return True
+    comment = dialect.comment
+    return comment is not None and (block.startswith(comment) or b"\n" + comment in block)
+
+
 def _prove_plain(block: bytes, dialect: Dialect) -> int | None:
     """Delimiters and line feeds must come as n-1 of the one and one of the other, over and over."""
     content = np.frombuffer(block, np.uint8)
     comma, width = dialect.delimiter[0], dialect.columns
-    seen = 0
+    seen = idle = 0
     for start in range(0, content.size, _STEP):
         part = content[start : start + _STEP]
         kinds = part[(part == comma) | (part == _LF)]
-        if not _in_step(kinds == _LF, seen % width, width):
+        ends = _in_step(kinds == _LF, seen % width, width)
+        idle = 0 if ends else idle + 1
+        if ends is None or _may_be_long(idle):
             return None
         seen += kinds.size
     return seen // width if seen % width == 0 else None
@@ -71,30 +85,37 @@ def _prove_quoted(block: bytes, dialect: Dialect) -> int | None:
     """As `_prove_plain`, without what stands between quotes; and each quote must be in its place."""
     content = np.frombuffer(block, np.uint8)
     comma, mark, width = dialect.delimiter[0], (dialect.quote or b"\0")[0], dialect.columns
-    seen = quotes = 0
+    seen = quotes = idle = 0
     for start in range(0, content.size, _STEP):
         part = content[start : start + _STEP]
         places = np.flatnonzero((part == comma) | (part == _LF) | (part == mark))
         kinds = part[places]
         is_quote = kinds == mark
         counted = np.cumsum(is_quote) + quotes
-        if not _quotes_fit(content, places[is_quote] + start, quotes, (comma, mark)):
+        if not _quotes_fit(content, places[is_quote] + start, quotes, (comma, mark), doubled=dialect.escape is None):
             return None
         outside = kinds[~is_quote & (counted % 2 == 0)]
-        if not _in_step(outside == _LF, seen % width, width):
+        ends = _in_step(outside == _LF, seen % width, width)
+        idle = 0 if ends else idle + 1
+        if ends is None or _may_be_long(idle):
             return None
         seen += outside.size
         quotes += int(is_quote.sum())
     return seen // width if seen % width == 0 and quotes % 2 == 0 else None
 
 
-def _in_step(ends: np.ndarray, phase: int, width: int) -> bool:
-    """Whether records end at every `width`-th structural byte, and nowhere else."""
+def _in_step(ends: np.ndarray, phase: int, width: int) -> int | None:
+    """How many records end here; None unless they do at every `width`-th structural byte, and nowhere else."""
     due = ends[width - 1 - phase :: width]
-    return bool(due.all()) and int(np.count_nonzero(ends)) == due.size
+    return due.size if bool(due.all()) and int(np.count_nonzero(ends)) == due.size else None
 
 
-def _quotes_fit(content: np.ndarray, places: np.ndarray, before: int, kinds: tuple[int, int]) -> bool:
+def _may_be_long(idle: int) -> bool:
+    """Whether a record that has not ended within so many steps may be longer than the splitter allows."""
+    return (idle + 2) * _STEP > splitter.MAX_RECORD
+
+
+def _quotes_fit(content: np.ndarray, places: np.ndarray, before: int, kinds: tuple[int, int], *, doubled: bool) -> bool:
     """Whether opening quotes stand at a field's start, closing ones at its end, and others are doubled.
 
     A quote that opens right after one that closed is the second half of a doubled quote.
@@ -103,11 +124,13 @@ def _quotes_fit(content: np.ndarray, places: np.ndarray, before: int, kinds: tup
     opening = places[before % 2 :: 2]
     closing = places[1 - before % 2 :: 2]
     left = content[opening[opening > 0] - 1]
-    if not ((left == comma) | (left == _LF) | (left == mark)).all():
+    starts = (left == comma) | (left == _LF)
+    if not (starts | (left == mark) if doubled else starts).all():
         return False
     # The block ends with a line feed, so no quote is its last byte.
     right = content[closing + 1]
-    return bool(((right == comma) | (right == _LF) | (right == mark) | (right == _CR)).all())
+    ends = (right == comma) | (right == _LF) | (right == _CR)
+    return bool((ends | (right == mark) if doubled else ends).all())
 
 
 def _is_text(block: bytes) -> bool:

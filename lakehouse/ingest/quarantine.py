@@ -56,8 +56,11 @@ def counts(lake: Lake, table: TableId) -> pl.DataFrame:
 class Pointers:
     """The pointers of one gate run; nothing is seen before `commit`, and no lease is taken before there is a pointer."""
 
-    def __init__(self, lake: Lake, table: TableId, *, contract_version: str, checks: Sequence[Check]) -> None:
+    def __init__(
+        self, lake: Lake, table: TableId, *, contract_version: str, checks: Sequence[Check], anew: bool = False
+    ) -> None:
         self._lake = lake
+        self._anew = anew
         self._table = place(table)
         self._version = contract_version
         self._checks = tuple(checks)
@@ -70,7 +73,8 @@ class Pointers:
         """Add rows (`_batch`, `_row`) that failed checks, given as bit masks."""
         names = {mask: [c.name for bit, c in enumerate(self._checks) if mask >> bit & 1] for mask in failed.unique()}
         listed = pl.DataFrame(
-            {"mask": list(names), FAILED: list(names.values())}, schema={"mask": pl.UInt64, FAILED: pl.List(pl.String)}
+            {"mask": list(names), FAILED: list(names.values())},
+            schema={"mask": failed.dtype, FAILED: pl.List(pl.String)},
         )
         masked = rows.select(BATCH, ROW).with_columns(failed.alias("mask"))
         self._write(masked.join(listed, on="mask", how="left", maintain_order="left").drop("mask"))
@@ -80,8 +84,11 @@ class Pointers:
         self._write(rows.select(BATCH, ROW, pl.lit([READABLE], dtype=pl.List(pl.String)).alias(FAILED)))
 
     def commit(self) -> None:
-        """Make the pointers visible."""
+        """Make the pointers visible; all earlier ones go when the table is made anew."""
         with self._stack:
+            if self._anew and storage.exists(self._lake, self._table):
+                self._begin().remove(storage.snapshot(self._lake, self._table).files)
+                self._added = True
             if self._tx is not None and self._added:
                 self._tx.commit("quarantine")
 
@@ -104,7 +111,7 @@ class Pointers:
         if self._tx is None:
             held = self._stack.enter_context(storage.lease(self._lake, self._table, holder="quarantine"))
             self._tx = storage.begin(self._lake, self._table, held, SCHEMA, _PLACEMENT)
-            if storage.exists(self._lake, self._table):
+            if storage.exists(self._lake, self._table) and not self._anew:
                 same = pl.col(VERSION) == self._version
                 found = storage.scan(self._lake, self._table).filter(same).select(pl.col(BATCH).unique())
                 self._there = frozenset(found.collect(engine="streaming")[BATCH].to_list())

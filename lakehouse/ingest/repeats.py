@@ -143,7 +143,7 @@ class Repeats:
     def _exist(self, rows: pl.DataFrame) -> pl.Series:
         """Which rows' keys are in the existing table."""
         keys = rows.select(self._key)
-        there = _with_keys(self._existing, keys, self._key, columns=self._key) if self._existing is not None else keys
+        there = with_keys(self._existing, keys, self._key, columns=self._key) if self._existing is not None else keys
         marked = keys.join(
             there.unique().with_columns(pl.lit(value=True).alias(_FOUND)),
             on=self._key,
@@ -155,8 +155,8 @@ class Repeats:
 
     def _reference(self, pool: pl.LazyFrame, keys: pl.DataFrame) -> pl.DataFrame:
         # Keys first: most suspects are none, and whole rows of a large table are only read for those that are there.
-        there = _with_keys(pool, keys, self._key, columns=self._key).unique()
-        found = _with_keys(pool, there, self._key, columns=[*self._key, *self._columns])
+        there = with_keys(pool, keys, self._key, columns=self._key).unique()
+        found = with_keys(pool, there, self._key, columns=[*self._key, *self._columns])
         renamed = found.rename({name: _REFERENCE + name for name in self._columns})
         return renamed.with_columns(pl.lit(value=True).alias(_FOUND))
 
@@ -165,7 +165,7 @@ class Repeats:
         return rows.join(once, on=self._key, how="left", nulls_equal=True, maintain_order="left")
 
 
-def _with_keys(pool: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str], *, columns: Sequence[str]) -> pl.DataFrame:
+def with_keys(pool: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str], *, columns: Sequence[str]) -> pl.DataFrame:
     """The pool's rows that have one of these keys. The range of each column lets row groups be skipped."""
     if keys.is_empty():
         return pool.select(columns).collect_schema().to_frame()

@@ -21,7 +21,9 @@ class BatchReport:
         batch: its number; the file's name is not repeated here, it may be personal.
         rows: records read now; 0 for a file that was skipped or rejected.
         state: `skipped` is a file that had been taken before, unless its batch is still `held`.
-        reason: why it was held, rejected or skipped.
+        superseded: rows that a later word about their key beat, or will have been beaten by.
+        deleted: deletes, and rows that they ended.
+        reason: why it was held, rejected or skipped, or why a dump's deletes were held.
     """
 
     batch: int
@@ -31,6 +33,8 @@ class BatchReport:
     quarantined: int = 0
     duplicate: int = 0
     conflict: int = 0
+    superseded: int = 0
+    deleted: int = 0
     reason: str | None = None
 
 

@@ -43,7 +43,7 @@ class Judged:
 
     Attributes:
         typed: the contract's delivered columns, typed, then every other column of the frame as it came.
-        failed: per row a UInt64 mask, bit i is `checks[i]`; 0 is a good row.
+        failed: per row a mask (UInt64, or UInt128 above 64 checks), bit i is `checks[i]`; 0 is a good row.
         checks: the table's row checks in contract order.
     """
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lakehouse.storage import faults
+    from lakehouse.storage.applied import applied_contracts, needs_refresh
     from lakehouse.storage.commits import DataFile, Transaction, begin
     from lakehouse.storage.control import (
         ControlDatabase,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
         to_micros,
         verdict_table,
     )
-    from lakehouse.storage.intents import BatchUpdate
-    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, open_lake
+    from lakehouse.storage.intents import Applied, BatchUpdate
+    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, open_lake, read_homes
     from lakehouse.storage.layout import Placement
     from lakehouse.storage.leases import Held, is_held
     from lakehouse.storage.ledger import LEDGER, Balance, balance, flush_outbox, read_ledger
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Snapshot,
         changed_months,
         exists,
+        in_place,
         inputs_of,
         scan,
         snapshot,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from lakehouse.storage.views import duckdb_view
 
 _PLACES = {
+    "applied": ("applied_contracts", "needs_refresh"),
     "commits": ("DataFile", "Transaction", "begin"),
     "control": (
         "ControlDatabase",
@@ -63,8 +66,8 @@ _PLACES = {
         "to_micros",
         "verdict_table",
     ),
-    "intents": ("BatchUpdate",),
-    "lake": ("Lake", "SystemTable", "Target", "create_lake", "open_lake"),
+    "intents": ("Applied", "BatchUpdate"),
+    "lake": ("Lake", "SystemTable", "Target", "create_lake", "open_lake", "read_homes"),
     "layout": ("Placement",),
     "leases": ("Held", "is_held"),
     "ledger": ("LEDGER", "Balance", "balance", "flush_outbox", "read_ledger"),
@@ -75,6 +78,7 @@ _PLACES = {
         "Snapshot",
         "changed_months",
         "exists",
+        "in_place",
         "inputs_of",
         "scan",
         "snapshot",
@@ -89,6 +93,7 @@ _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "LEDGER",
+    "Applied",
     "Balance",
     "Batch",
     "BatchUpdate",
@@ -102,6 +107,7 @@ __all__ = [
     "SystemTable",
     "Target",
     "Transaction",
+    "applied_contracts",
     "balance",
     "batch_table",
     "batches",
@@ -118,6 +124,7 @@ __all__ = [
     "from_micros",
     "get_batch",
     "get_request",
+    "in_place",
     "inputs_of",
     "intent_table",
     "is_held",
@@ -125,9 +132,11 @@ __all__ = [
     "lease_table",
     "merge",
     "merge_tail",
+    "needs_refresh",
     "open_lake",
     "outbox_table",
     "put_request",
+    "read_homes",
     "read_ledger",
     "record_verdict",
     "recover",

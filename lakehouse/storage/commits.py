@@ -24,10 +24,10 @@ import polars as pl
 import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
-from lakehouse.errors import FencedOutError, RefusedError, SchemaMismatchError, StorageError
-from lakehouse.storage.control import to_micros
+from lakehouse.errors import SchemaMismatchError, StorageError
 from lakehouse.storage.intents import Effects
-from lakehouse.storage.layout import FRESH, FileName, Part, Placement, arrange, file_name, months_between
+from lakehouse.storage.layout import FRESH, FileName, Part, Placement, arrange, file_name, kept_part, months_between
+from lakehouse.storage.protocol import Design, append_only_refused, commit_change
 from lakehouse.storage.statistics import statistics
 
 if TYPE_CHECKING:
@@ -36,16 +36,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.model import LedgerEvent
-    from lakehouse.storage.intents import BatchUpdate, Intent
+    from lakehouse.storage.intents import Applied, BatchUpdate
     from lakehouse.storage.lake import Lake, Target
     from lakehouse.storage.leases import Held
 
-ATTEMPTS = 5
 WRITERS = 2
 SMALL_ROW_GROUP, ROW_GROUP = 32_768, 262_144
-FENCE, MERGE = "fence", "merge"
-#: Kinds of commits that leave a table's rows as they are.
-UNCHANGED = frozenset({FENCE, MERGE})
 
 
 @dataclass(frozen=True)
@@ -60,28 +56,23 @@ class DataFile:
     months: tuple[str, ...] | None
 
 
-@dataclass(frozen=True)
-class Design:
-    """What a table is made with when its first commit creates it."""
-
-    schema: pa.Schema
-    description: str = ""
-    configuration: tuple[tuple[str, str], ...] = ()
-
-
 class Transaction:
     """One change of one table in the making; made by `begin`."""
 
-    def __init__(self, held: Held, *, schema: pa.Schema, placement: Placement, append_only: bool) -> None:
+    def __init__(
+        self, held: Held, *, schema: pa.Schema, placement: Placement, append_only: bool, generation: bool = False
+    ) -> None:
         self.held = held
         self.uri = held.lake.uri(held.table)
         self.placement = placement
         self.append_only = append_only
+        self._shape: delta.Shape = "generation" if generation else "same"
         self._schema = delta.strip(schema)
         self._columns = delta.polars_schema(self._schema)
         self._required = [item.name for item in schema if not item.nullable]
         self._id = uuid.uuid4().hex[:12]
         self._files: list[DataFile] = []
+        self._numbered = 0
         self._removes: list[str] = []
         self._renewed = time.monotonic()
         self._closed = False
@@ -105,7 +96,8 @@ class Transaction:
         self._require_schema(frame)
         self._keep_lease()
         parts = list(arrange(frame, self.placement, exact=exact_months, level=level, cells=cells))
-        numbered = list(enumerate(parts, start=len(self._files)))
+        numbered = list(enumerate(parts, start=self._numbered))
+        self._numbered += len(numbered)
         if len(numbered) > 1:
             with ThreadPoolExecutor(WRITERS) as pool:
                 written = list(pool.map(self._put, numbered))
@@ -113,6 +105,44 @@ class Transaction:
             written = [self._put(one) for one in numbered]
         self._files += written
         return written
+
+    def rewrite(self, kept: Iterable[tuple[str, pl.DataFrame]]) -> None:
+        """Let the commit replace files by others with some of their rows: same level, same months, same order.
+
+        Args:
+            kept: files of the table or of this transaction, relative to the table or absolute, each with what stays of
+                it in its order; a file of which nothing stays is just removed.
+
+        Raises:
+            RefusedError: the table is append-only.
+        """
+        self._require_open()
+        self._keep_lease()
+        named = [(path.removeprefix(self.uri + "/"), frame) for path, frame in kept]
+        for _, frame in named:
+            self._require_schema(frame)
+        parts = [kept_part(path, frame, self.placement) for path, frame in named if frame.height]
+        numbered = list(enumerate(parts, start=self._numbered))
+        self._numbered += len(numbered)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            written = list(pool.map(self._put, numbered))
+        ours = {file.path for file in self._files}
+        self.discard(path for path, _ in named if path in ours)
+        self.remove(path for path, _ in named if path not in ours)
+        self._files += written
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """What was written so far."""
+        return tuple(self._files)
+
+    def discard(self, paths: Iterable[str]) -> None:
+        """Give up some of the written files."""
+        self._require_open()
+        given_up = set(paths)
+        self._files = [file for file in self._files if file.path not in given_up]
+        for path in sorted(given_up):
+            files.delete(files.join(self.uri, path))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Let the commit remove files of the table; paths relative to the table or absolute.
@@ -123,7 +153,7 @@ class Transaction:
         self._require_open()
         wanted = [path.removeprefix(self.uri + "/") for path in paths]
         if wanted and self.append_only:
-            raise _append_only(self.held.table)
+            raise append_only_refused(self.held.table)
         self._removes += wanted
 
     def commit(
@@ -134,6 +164,7 @@ class Transaction:
         batches: Sequence[BatchUpdate] = (),
         inputs: Mapping[str, int] | None = None,
         flushed: Sequence[str] = (),
+        applied: Sequence[Applied] = (),
     ) -> int:
         """Make the written files visible and the removed ones not, in one Delta version.
 
@@ -143,6 +174,7 @@ class Transaction:
             batches: manifest updates, likewise.
             inputs: versions of the tables this was made of.
             flushed: outbox events that the written files hold.
+            applied: contracts that tables stand under from now on.
 
         Returns:
             The Delta version.
@@ -154,9 +186,10 @@ class Transaction:
         self._require_open()
         self._closed = True
         note: dict[str, Any] = {"kind": kind, "inputs": dict(inputs or {}), "months": self._months()}
-        design = Design(self._schema, _describe(self.placement), _configuration(append_only=self.append_only))
+        configuration = _configuration(append_only=self.append_only)
+        design = Design(self._schema, _describe(self.placement), configuration, self._shape)
         adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats) for f in self._files)
-        effects = Effects(events, batches, flushed)
+        effects = Effects(events, batches, flushed, applied)
         self._tried = True
         version = commit_change(self.held, design, adds=adds, removes=self._removes, note=note, effects=effects)
         self._files = []
@@ -238,6 +271,7 @@ def begin(
     layout: Placement | None = None,
     *,
     append_only: bool = False,
+    generation: bool = False,
 ) -> Transaction:
     """Start a change of a table whose lease is held.
 
@@ -248,92 +282,15 @@ def begin(
         schema: the table's exact schema.
         layout: how rows are placed; none by default.
         append_only: raw and other tables that nothing may be removed from.
+        generation: the commit removes every file that is there, so schema and layout may be others than the table's.
 
     Raises:
         StorageError: the lease is another table's.
     """
     if held.table != table or held.lake is not lake:
         raise StorageError("the lease is another table's", where=str(table), hint=f"it is for `{held.table}`")
-    return Transaction(held, schema=schema, placement=layout or Placement(), append_only=append_only)
-
-
-def commit_change(
-    held: Held,
-    design: Design,
-    *,
-    adds: tuple[delta.Add, ...],
-    removes: Sequence[str],
-    note: Mapping[str, Any],
-    effects: Effects,
-) -> int:
-    """Steps 3 to 5 of the protocol; after an error the version is read before anything is tried anew."""
-    uri = held.lake.uri(held.table)
-    tried: list[Intent] = []
-    trouble: StorageError | None = None
-    for _ in range(ATTEMPTS):
-        intent_id = uuid.uuid4().hex
-        change, table = _prepare(held, design, adds=adds, removes=removes, note={**note, "intent": intent_id})
-        tried.append(intents.record(held, intent_id, change, kind=str(note["kind"]), effects=effects))
-        try:
-            delta.commit(uri, change, table)
-        except StorageError as error:
-            trouble = error
-        winner = next((intent for intent in tried if intents.landed(uri, intent)), None)
-        if winner is not None:
-            losers = [intent for intent in tried if intent is not winner]
-            intents.settle(held.lake, winner, dropped=losers)
-            return winner.version
-    raise StorageError(
-        f"the table could not be committed in {ATTEMPTS} attempts", where=str(held.table), hint="run it again"
-    ) from trouble
-
-
-def _prepare(
-    held: Held, design: Design, *, adds: tuple[delta.Add, ...], removes: Sequence[str], note: Mapping[str, Any]
-) -> tuple[delta.Change, delta.DeltaTable | None]:
-    """Check everything against a fresh handle and fix the version to commit."""
-    uri, where = held.lake.uri(held.table), str(held.table)
-    table = delta.handle(uri)
-    sizes: dict[str, int] = {}
-    if table is not None:
-        token = delta.last_token(table)
-        if token is not None and token > held.token:
-            raise FencedOutError("a newer holder has committed", where=where, hint="run the command again")
-        delta.require_schema(table, design.schema, where=where)
-        if removes:
-            if table.metadata().configuration.get("delta.appendOnly") == "true":
-                raise _append_only(held.table)
-            sizes = delta.sizes_of(table, removes, where=where)
-    elif removes:
-        raise StorageError("files to be removed are of a table that is not there", where=where)
-    _require_files(uri, adds, where=where)
-    change = delta.Change(
-        version=0 if table is None else table.version() + 1,
-        token=held.token,
-        schema=design.schema,
-        adds=adds,
-        removes=sizes,
-        note=note,
-        at_millis=to_micros(held.lake.now()) // 1000,
-        configuration=dict(design.configuration),
-        description=design.description,
-    )
-    return change, table
-
-
-def _require_files(uri: str, adds: Sequence[delta.Add], *, where: str) -> None:
-    """Trap 14: Delta accepts an add of a file that a vacuum has taken, and the table is unreadable."""
-    expected = {files.join(uri, add.path): add.size for add in adds}
-    found = files.sizes(list(expected))
-    lost = sum(found[place] != size for place, size in expected.items())
-    if lost:
-        raise StorageError(f"{lost} written files are missing or changed", where=where, hint="run the command again")
-
-
-def _append_only(table: Target) -> RefusedError:
-    return RefusedError(
-        "the table is append-only; no file leaves it", where=str(table), hint="retirement comes with its own command"
-    )
+    placement = layout or Placement()
+    return Transaction(held, schema=schema, placement=placement, append_only=append_only, generation=generation)
 
 
 def _configuration(*, append_only: bool) -> tuple[tuple[str, str], ...]:

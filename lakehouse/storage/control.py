@@ -76,6 +76,8 @@ batch_table = sa.Table(
     sa.Column("rows", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Column("terms", sa.Text),
+    sa.Column("as_of", sa.BigInteger),
+    sa.Column("drift", sa.Text),
     sa.UniqueConstraint("table_id", "source", "name_hash", "sha256"),
     sa.CheckConstraint("state in ('reserved', 'raw', 'staged', 'held', 'rejected')", name="batch_state"),
     sqlite_autoincrement=True,
@@ -105,6 +107,18 @@ request_table = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+#: Under which contract a table's rows stand, and what raw's columns are; see `storage.applied`.
+applied_table = sa.Table(
+    "applied_contract",
+    metadata,
+    sa.Column("table_id", sa.Text, primary_key=True),
+    sa.Column("home", sa.Text, nullable=False, unique=True),
+    sa.Column("odcs_id", sa.Text, nullable=False),
+    sa.Column("contract", sa.JSON, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("raw", sa.JSON, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
 )
 #: (type, keyed hash of the canonical id) -> random surrogate; filled by `privacy.entities`.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 import polars as pl
@@ -49,6 +49,11 @@ class Add:
     stats: str
 
 
+#: What a commit does to the table's metadata: nothing; new columns at the end; schema and description replaced, with all
+#: rows (`generation`).
+Shape = Literal["same", "columns", "generation"]
+
+
 @dataclass(frozen=True)
 class Change:
     """One commit to be: everything that the log will say, decided before it is written."""
@@ -62,6 +67,7 @@ class Change:
     at_millis: int
     configuration: Mapping[str, str] = field(default_factory=dict[str, str])
     description: str = ""
+    shape: Shape = "same"
 
 
 @dataclass(frozen=True)
@@ -113,9 +119,14 @@ def table_schema(table: DeltaTable) -> pa.Schema:
     return strip(pa.schema(table.schema()))
 
 
+def same_schema(table: DeltaTable, schema: pa.Schema) -> bool:
+    """Whether the table has exactly this schema: names, order, types, nulls."""
+    return json.loads(schema_to_json(schema)) == json.loads(table.schema().to_json())
+
+
 def require_schema(table: DeltaTable, schema: pa.Schema, *, where: str) -> None:
     """Refuse any difference between the table's schema and this one (trap 1: writers cast silently)."""
-    if json.loads(schema_to_json(schema)) == json.loads(table.schema().to_json()):
+    if same_schema(table, schema):
         return
     present = {item.name: item for item in table_schema(table)}
     wanted = {item.name: item for item in schema}
@@ -164,17 +175,26 @@ def commit(uri: str, change: Change, table: DeltaTable | None = None) -> None:
     schema = Schema.from_arrow(strip(change.schema))
     with faults.around("commit.delta"):
         try:
-            if table is None:
+            if table is None or change.shape == "generation":
+                # Over a table that is there this is one commit: its removes are all files that the table has by then.
+                # The handle cannot be pinned here, so it is looked at once more; `landed` compares the removes.
+                if table is not None:
+                    _require_version(DeltaTable(uri), change)
                 create_table_with_add_actions(
                     uri,
                     schema,
                     adds,
-                    mode="error",
+                    mode="error" if table is None else "overwrite",
                     description=change.description,
                     configuration=change.configuration,
                     commit_properties=properties,
                     post_commithook_properties=hooks,
                 )
+            elif change.shape == "columns":
+                _require_version(table, change)
+                known = {item.name for item in table.schema().fields}
+                fields = [item for item in schema.fields if item.name not in known]
+                table.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=hooks)
             else:
                 _append(table, change, adds=adds, schema=schema, properties=properties, hooks=hooks)
         except (DeltaError, OSError) as error:
@@ -191,15 +211,19 @@ def _append(
     properties: CommitProperties,
     hooks: PostCommitHookProperties,
 ) -> None:
-    # the handle may not have moved: without retries delta-rs commits at its version + 1 or fails
-    if table.version() != change.version - 1:
-        raise StorageError(f"the handle is at version {table.version()}, not {change.version - 1}")
+    _require_version(table, change)
     removes = [RemoveAction(p, True, change.at_millis, size, {}) for p, size in change.removes.items()]  # noqa: FBT003
     actions: list[AddAction | RemoveAction] = [*adds, *removes]
     # INVARIANT: always "append": "overwrite" would replace the schema's metadata (trap 10) and add removes of its own.
     table.create_write_transaction(
         actions, "append", schema, commit_properties=properties, post_commithook_properties=hooks
     )
+
+
+def _require_version(table: DeltaTable, change: Change) -> None:
+    # the handle may not have moved: without retries delta-rs commits at its version + 1 or fails
+    if table.version() != change.version - 1:
+        raise StorageError(f"the handle is at version {table.version()}, not {change.version - 1}")
 
 
 def log_entry(uri: str, version: int) -> str:

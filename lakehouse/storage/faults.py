@@ -36,6 +36,7 @@ WRITES = (
     "recover.settle",
     "manifest.reserve",
     "manifest.update",
+    "applied.put",
     "verdict.record",
     "request.put",
     "entity.add",

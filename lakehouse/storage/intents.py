@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 import lakehouse.storage.delta as delta
 from lakehouse.errors import StorageError
-from lakehouse.storage.control import batch_table, intent_table, outbox_table
+from lakehouse.storage.control import applied_table, batch_table, intent_table, outbox_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,25 +32,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchUpdate:
-    """A batch's new state, set together with a commit; `terms` are what a held one was judged by."""
+    """A batch's new state, set together with a commit; `terms` are what a held one was judged by.
+
+    `as_of` is when a snapshot's dump was true, in microseconds.
+    """
 
     number: int
     state: str
     rows: int | None = None
     reason: str | None = None
     terms: str | None = None
+    as_of: int | None = None
+    drift: str | None = None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The contract that a table's rows stand under.
+
+    Attributes:
+        table: the table's name.
+        home: the name it was first given: under it the lake keeps its rows, batches and ledger.
+        odcs_id: the table's ODCS id, which a renamed table keeps.
+        contract: the contract as data, see `contract.imprint`.
+        fingerprint: a digest of it.
+        raw: what raw's columns are, by the ids of the contract's columns; see `ingest.rawform`.
+    """
+
+    table: str
+    home: str
+    odcs_id: str
+    contract: Mapping[str, Any]
+    fingerprint: str
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
 class Effects:
     """What follows from a commit in the control database.
 
-    `flushed` are outbox events that the commit has written to the ledger.
+    `flushed` are outbox events that the commit has written to the ledger, `applied` the contracts that tables stand under
+    from then on.
     """
 
     events: Sequence[LedgerEvent] = ()
     batches: Sequence[BatchUpdate] = ()
     flushed: Sequence[str] = ()
+    applied: Sequence[Applied] = ()
 
 
 @dataclass(frozen=True)
@@ -82,9 +110,10 @@ def record(held: Held, intent_id: str, change: delta.Change, *, kind: str, effec
         "schema": delta.schema_to_json(change.schema),
         "configuration": dict(change.configuration),
         "description": change.description,
-        "events": [[e.batch, str(e.table), e.kind.value, e.count, e.cause] for e in effects.events],
+        "events": [[e.batch, held.lake.key(e.table), e.kind.value, e.count, e.cause] for e in effects.events],
         "batches": [asdict(update) for update in effects.batches],
         "flushed": list(effects.flushed),
+        "applied": [asdict(each) for each in effects.applied],
     }
     control = held.lake.control
     with control.write("commit.intent") as connection:
@@ -92,7 +121,7 @@ def record(held: Held, intent_id: str, change: delta.Change, *, kind: str, effec
         connection.execute(
             intent_table.insert().values(
                 id=intent_id,
-                table_id=str(held.table),
+                table_id=held.key,
                 token=change.token,
                 version=change.version,
                 kind=kind,
@@ -154,7 +183,7 @@ def named_paths(lake: Lake, table: Target) -> set[str]:
 
 
 def _select(lake: Lake, table: Target, *, state: str) -> list[Intent]:
-    mine = sa.and_(intent_table.c.table_id == str(table), intent_table.c.state == state)
+    mine = sa.and_(intent_table.c.table_id == lake.key(table), intent_table.c.state == state)
     order = (intent_table.c.version, intent_table.c.recorded)
     with lake.control.read() as connection:
         rows = connection.execute(sa.select(intent_table).where(mine).order_by(*order)).all()
@@ -169,10 +198,15 @@ def _close(connection: sa.Connection, intent: Intent, *, state: str) -> bool:
 
 def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
     for update in intent.body["batches"]:
-        values = {name: update[name] for name in ("state", "rows", "reason", "terms") if update[name] is not None}
+        told = ("state", "rows", "reason", "terms", "as_of", "drift")
+        values = {name: update[name] for name in told if update.get(name) is not None}
         if update["state"] != "held":
             values |= {name: values.get(name) for name in ("reason", "terms")}
+        if update["state"] in {"staged", "held"}:
+            values["drift"] = update.get("drift")
         connection.execute(batch_table.update().where(batch_table.c.number == update["number"]).values(values))
+    for each in intent.body.get("applied", ()):
+        put_applied(connection, Applied(**each), at=at)
     names = ("batch", "table_id", "kind", "count", "cause")
     events = [
         {"event_id": f"{intent.id}-{number:05d}", "at": at, **dict(zip(names, event, strict=True))}
@@ -184,3 +218,12 @@ def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
     for start in range(0, len(flushed), 500):
         some = flushed[start : start + 500]
         connection.execute(outbox_table.delete().where(outbox_table.c.event_id.in_(some)))
+
+
+def put_applied(connection: sa.Connection, applied: Applied, *, at: int) -> None:
+    """Note the contract that a table stands under, in place of the one before."""
+    values = asdict(applied)
+    name = values.pop("table")
+    mine = applied_table.c.table_id == name
+    if connection.execute(applied_table.update().where(mine).values(**values, at=at)).rowcount == 0:
+        connection.execute(applied_table.insert().values(table_id=name, **values, at=at))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,15 @@ import sqlalchemy as sa
 import lakehouse.storage.faults as faults
 import lakehouse.storage.files as files
 from lakehouse.errors import FormatVersionError, LakeMismatchError, LakeMissingError, StorageError
-from lakehouse.model import TableId
-from lakehouse.storage.control import ControlDatabase, lake_table, metadata
+from lakehouse.model import TableId, Tier
+from lakehouse.storage.control import ControlDatabase, applied_table, lake_table, metadata
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from lakehouse.settings import Settings
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MARKER = "lake.json"
 
 
@@ -54,6 +54,7 @@ class Lake:
         environment: the word lake and settings agree on.
         control: the control database.
         key_file: the file with the key that entity ids are hashed with.
+        homes: of renamed tables, by their names: the names they were first given, see `storage.applied`.
     """
 
     root: str
@@ -61,6 +62,7 @@ class Lake:
     environment: str
     control: ControlDatabase
     key_file: Path
+    homes: dict[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
 
     def now(self) -> dt.datetime:
         """Now by the control database's clock, aware UTC."""
@@ -68,9 +70,37 @@ class Lake:
 
     def uri(self, table: Target) -> str:
         """Where a table's Delta log and files are."""
+        home = self.home(table)
+        if isinstance(home, SystemTable):
+            return self.system_uri(home.name)
+        return files.join(self.root, home.tier.value, home.domain, home.table)
+
+    def key(self, table: Target) -> str:
+        """What the control database and the ledger call a table: the name it was first given."""
+        return str(self.home(table))
+
+    def home(self, table: Target) -> Target:
+        """The name a table was first given. It stays there when it is renamed, so nothing is moved or written anew."""
+        if not self.homes:
+            return table
         if isinstance(table, SystemTable):
-            return self.system_uri(table.name)
-        return files.join(self.root, table.tier.value, table.domain, table.table)
+            kind, *rest = table.name.split("/")
+            if len(rest) != 2:  # noqa: PLR2004 - `<kind>/<domain>/<table>` belongs to a staged table
+                return table
+            home = self._home(TableId(Tier.STAGED, *rest))
+            return SystemTable(f"{kind}/{home.domain}/{home.table}")
+        return self._home(table.at(Tier.STAGED)).at(Tier.RAW) if table.tier is Tier.RAW else self._home(table)
+
+    def _home(self, table: TableId) -> TableId:
+        found = self.homes.get(str(table))
+        if found is not None:
+            tier, domain, name = found.split(".")
+            return TableId(Tier(tier), domain, name)
+        # The name may be the home of a table that has another name by now: then this one needs a home of its own.
+        taken, home = set(self.homes.values()), table
+        while str(home) in taken:
+            home = replace(home, table=f"{home.table}~")
+        return home
 
     def system_uri(self, name: str) -> str:
         """Where a system table is."""
@@ -147,7 +177,20 @@ def open_lake(settings: Settings) -> Lake:
             hint="set `LAKEHOUSE_ENVIRONMENT` to the lake's",
         )
     control = ControlDatabase(settings.control_url)
-    return Lake(root, str(row["id"]), str(row["environment"]), control, settings.key_file)
+    lake = Lake(root, str(row["id"]), str(row["environment"]), control, settings.key_file)
+    read_homes(lake)
+    return lake
+
+
+def read_homes(lake: Lake) -> None:
+    """Learn the homes of renamed tables, again after a table was renamed."""
+    moved = sa.select(applied_table.c.table_id, applied_table.c.home).where(
+        applied_table.c.table_id != applied_table.c.home
+    )
+    with lake.control.read() as connection:
+        found = {row.table_id: row.home for row in connection.execute(moved)}
+    lake.homes.clear()
+    lake.homes.update(found)
 
 
 def _parse_marker(content: bytes, *, root: str) -> dict[str, Any]:

@@ -193,6 +193,15 @@ def arrange(
         yield Part(piece, level, "all", months)
 
 
+def kept_part(path: str, frame: pl.DataFrame, placement: Placement) -> Part:
+    """Some rows of a file as a file of its own: where they belong is in its name."""
+    name = FileName.parse(path)
+    if name is None or name.first == "all":
+        return Part(frame, BODY if name is None else name.level, "all", _months_of(frame, placement))
+    span = name.first if name.first == name.last else f"{name.first}_{name.last}"
+    return Part(frame, name.level, span, tuple(months_between(name.first, name.last)))
+
+
 def body_rows(rows: int, cells: int, *, most: int = MAX_FILES) -> int:
     """Rows per body file of one cell, so that a table of `cells` cells keeps within the most files it may have."""
     pieces = max(1, min(most, MAX_FILES // max(cells, 1), round(rows / ROWS_PER_FILE)))

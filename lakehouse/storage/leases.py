@@ -33,11 +33,13 @@ class Held:
     """A lease in hand.
 
     Attributes:
+        key: what the control database called the table when the lease was taken; it stays so when it is renamed.
         token: the fencing token, higher than any holder's before.
     """
 
     lake: Lake
     table: Target
+    key: str
     token: int
     holder: str
     ttl: dt.timedelta
@@ -59,7 +61,7 @@ class Held:
         """
         expires = self.lake.control.micros(connection) + _micros(self.ttl)
         mine = sa.and_(
-            lease_table.c.table_id == str(self.table),
+            lease_table.c.table_id == self.key,
             lease_table.c.token == self.token,
             lease_table.c.holder == self.holder,
         )
@@ -72,7 +74,7 @@ class Held:
 def is_held(lake: Lake, table: Target) -> bool:
     """Whether somebody alive has the table's lease."""
     with lake.control.read() as connection:
-        row = connection.execute(sa.select(lease_table).where(lease_table.c.table_id == str(table))).one_or_none()
+        row = connection.execute(sa.select(lease_table).where(lease_table.c.table_id == lake.key(table))).one_or_none()
         if row is None or row.holder is None:
             return False
         return row.expires > lake.control.micros(connection) and not _gone(row.holder)
@@ -81,7 +83,7 @@ def is_held(lake: Lake, table: Target) -> bool:
 def is_dirty(lake: Lake, table: Target) -> bool:
     """Whether the table's last holder did not end well, or has not ended yet."""
     with lake.control.read() as connection:
-        found = sa.select(lease_table.c.dirty).where(lease_table.c.table_id == str(table))
+        found = sa.select(lease_table.c.dirty).where(lease_table.c.table_id == lake.key(table))
         return bool(connection.execute(found).scalar_one_or_none())
 
 
@@ -91,31 +93,29 @@ def take(lake: Lake, table: Target, *, holder: str, ttl: dt.timedelta) -> tuple[
     Raises:
         LeaseTakenError: somebody else is at work.
     """
-    name = f"{_process()}/{uuid.uuid4().hex[:8]}/{holder}"
+    name, key = f"{_process()}/{uuid.uuid4().hex[:8]}/{holder}", lake.key(table)
     with lake.control.write("lease.take") as connection:
         now = lake.control.micros(connection)
         values = {"holder": name, "expires": now + _micros(ttl), "dirty": True}
-        found = sa.select(lease_table).where(lease_table.c.table_id == str(table)).with_for_update()
+        found = sa.select(lease_table).where(lease_table.c.table_id == key).with_for_update()
         row = connection.execute(found).one_or_none()
         if row is None:
             try:
-                connection.execute(lease_table.insert().values(table_id=str(table), token=1, **values))
+                connection.execute(lease_table.insert().values(table_id=key, token=1, **values))
             except IntegrityError as error:
                 raise _taken(table, "another process") from error
             # a table without a lease row may still be there: a lost control database; recovery looks
-            return Held(lake, table, 1, name, ttl), True
+            return Held(lake, table, key, 1, name, ttl), True
         if row.holder is not None and row.expires > now and not _gone(row.holder):
             raise _taken(table, row.holder.rpartition("/")[2] or "another process")
         token = row.token + 1
-        connection.execute(
-            lease_table.update().where(lease_table.c.table_id == str(table)).values(token=token, **values)
-        )
-        return Held(lake, table, token, name, ttl), row.dirty
+        connection.execute(lease_table.update().where(lease_table.c.table_id == key).values(token=token, **values))
+        return Held(lake, table, key, token, name, ttl), row.dirty
 
 
 def release(held: Held, *, clean: bool) -> None:
     """Give the lease back; one that is not clean makes the next holder recover."""
-    mine = sa.and_(lease_table.c.table_id == str(held.table), lease_table.c.holder == held.holder)
+    mine = sa.and_(lease_table.c.table_id == held.key, lease_table.c.holder == held.holder)
     with held.lake.control.write("lease.release") as connection:
         connection.execute(lease_table.update().where(mine).values(holder=None, expires=0, dirty=not clean))
 

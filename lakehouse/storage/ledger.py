@@ -62,7 +62,7 @@ class Balance:
 
 def read_ledger(lake: Lake, table: Target | None = None) -> pl.DataFrame:
     """All ledger events, of one table when given; each once, whether flushed or not."""
-    wanted = pl.lit(value=True) if table is None else pl.col("table") == str(table)
+    wanted = pl.lit(value=True) if table is None else pl.col("table") == lake.key(table)
     # the outbox first: an event that is flushed in between is then found twice, not never
     waiting = _waiting(lake).filter(wanted)
     if exists(lake, LEDGER):
@@ -93,7 +93,7 @@ def balance(lake: Lake, table: TableId) -> Balance:
     `staged` is counted from the table. Pending rows are unbalanced once nobody holds the table's lease any more.
     """
     staged = table.at(Tier.STAGED)
-    names = [str(staged), str(table.at(Tier.RAW))]
+    names = [lake.key(staged), lake.key(table.at(Tier.RAW))]
     events = read_ledger(lake).filter(pl.col("table").is_in(names))
     kinds = [kind.value for kind in EventKind]
     told = events.group_by("batch").agg(

@@ -35,6 +35,8 @@ _SCHEMA = pl.Schema(
         "rows": pl.Int64,
         "reason": pl.String,
         "terms": pl.String,
+        "as_of": pl.Int64,
+        "drift": pl.String,
     }
 )
 
@@ -48,6 +50,8 @@ class Batch:
         state: `reserved`, `raw`, `staged`, `held` or `rejected`.
         name_hash: hash of the file's name, which may be personal itself.
         terms: what a held batch was judged by, so that it is judged again when that has changed.
+        as_of: when a snapshot's dump was true, in microseconds; known once it is applied.
+        drift: in which ways it differed from the contract, and what was decided; words and counts.
     """
 
     number: int
@@ -62,6 +66,8 @@ class Batch:
     rows: int | None = None
     reason: str | None = None
     terms: str | None = None
+    as_of: int | None = None
+    drift: str | None = None
 
 
 def reserve(
@@ -77,13 +83,13 @@ def reserve(
 ) -> Batch:
     """The batch of a delivered file: a new one, or the one it already has."""
     same = sa.and_(
-        batch_table.c.table_id == str(table),
+        batch_table.c.table_id == lake.key(table),
         batch_table.c.source == source,
         batch_table.c.name_hash == name_hash,
         batch_table.c.sha256 == sha256,
     )
     values = {
-        "table_id": str(table),
+        "table_id": lake.key(table),
         "source": source,
         "name_hash": name_hash,
         "sha256": sha256,
@@ -122,7 +128,7 @@ def batches(lake: Lake, table: Target | None = None) -> pl.DataFrame:
     """All batches, of one table when given, by number."""
     query = sa.select(batch_table).order_by(batch_table.c.number)
     if table is not None:
-        query = query.where(batch_table.c.table_id == str(table))
+        query = query.where(batch_table.c.table_id == lake.key(table))
     with lake.control.read() as connection:
         rows = connection.execute(query).all()
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names()}
@@ -160,4 +166,6 @@ def _batch(row: Any) -> Batch:
         rows=row.rows,
         reason=row.reason,
         terms=row.terms,
+        as_of=row.as_of,
+        drift=row.drift,
     )

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from lakehouse.storage.commits import MERGE, Transaction, begin
+from lakehouse.storage.commits import Transaction, begin
 from lakehouse.storage.layout import BODY, FileName, Placement, months_between
+from lakehouse.storage.protocol import MERGE
 from lakehouse.storage.read import Snapshot, exists, scan_files, snapshot
 from lakehouse.storage.recovery import lease
 

@@ -21,8 +21,8 @@ import polars as pl
 import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 from lakehouse.errors import StorageError
-from lakehouse.storage.commits import UNCHANGED
 from lakehouse.storage.layout import NO_MONTH, FileName, month_filter, months_between
+from lakehouse.storage.protocol import UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,14 +89,23 @@ def scan_files(
     months: Sequence[str] | None = None,
     time_column: str | None = None,
     where: Target | None = None,
+    place: str | None = None,
 ) -> pl.LazyFrame:
-    """Rows of data files with exactly this schema; columns a file does not have yet are null."""
+    """Rows of data files with exactly this schema; columns a file does not have yet are null.
+
+    `place` names a further column for the file that a row is in.
+    """
     columns = delta.polars_schema(schema)
     if not paths:
-        frame = pl.LazyFrame(schema=columns)
+        frame = pl.LazyFrame(schema={**columns, **({place: pl.String} if place else {})})
     else:
         frame = pl.scan_parquet(
-            list(paths), schema=dict(columns), missing_columns="insert", glob=False, hive_partitioning=False
+            list(paths),
+            schema=dict(columns),
+            missing_columns="insert",
+            glob=False,
+            hive_partitioning=False,
+            include_file_paths=place,
         )
     if months is None or not any((n := FileName.parse(p)) is None or not n.within(months) for p in paths):
         return frame
@@ -108,6 +117,15 @@ def scan_files(
 def exists(lake: Lake, table: Target) -> bool:
     """Whether the table has been committed to."""
     return delta.handle(lake.uri(table)) is not None
+
+
+def in_place(lake: Lake, table: Target, schema: pa.Schema) -> pa.Schema:
+    """The schema with its columns in the order that the table has them: columns that came later are its last."""
+    handle = delta.handle(lake.uri(table))
+    if handle is None:
+        return schema
+    present = delta.table_schema(handle)
+    return present if sorted(map(str, present)) == sorted(map(str, schema)) else schema
 
 
 def snapshot(lake: Lake, table: Target, version: int | None = None) -> Snapshot:

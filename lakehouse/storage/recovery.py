@@ -19,10 +19,10 @@ import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
 from lakehouse.errors import LeaseTakenError
-from lakehouse.storage.commits import FENCE, Design, commit_change
 from lakehouse.storage.intents import Effects
 from lakehouse.storage.layout import FileName
 from lakehouse.storage.leases import DEFAULT_TTL, is_dirty, release, take
+from lakehouse.storage.protocol import FENCE, Design, commit_change
 
 if TYPE_CHECKING:
     import datetime as dt

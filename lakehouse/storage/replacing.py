@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lakehouse.contract.arrow import schema as arrow_schema
 from lakehouse.errors import SchemaMismatchError, StorageError
+from lakehouse.storage.applied import applied_contracts, under
 from lakehouse.storage.commits import Transaction, begin
 from lakehouse.storage.layout import BODY, FRESH, NO_MONTH, ROWS_PER_LOOSE_FILE, FileName, Placement, month_expression
 from lakehouse.storage.read import exists, snapshot
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Table
     from lakehouse.model import TableId
+    from lakehouse.storage.intents import Applied
     from lakehouse.storage.lake import Lake
 
 
@@ -62,14 +64,21 @@ def replace(
     if months is not None and not placement.by_month:
         raise StorageError("only a table laid out by month can be replaced by month", where=str(table))
     with lease(lake, table, holder=holder) as held:
-        tx = begin(lake, table, held, schema, placement)
+        tx = begin(lake, table, held, schema, placement, generation=months is None)
         try:
             _stream(tx, reader, placement=placement, months=months)
             if exists(lake, table):
                 tx.remove(_outgoing(snapshot(lake, table).files, months, where=str(table)))
-            return tx.commit("replace", inputs=inputs)
+            return tx.commit("replace", inputs=inputs, applied=_noted(lake, contract))
         finally:
             tx.abandon()
+
+
+def _noted(lake: Lake, contract: Table) -> tuple[Applied, ...]:
+    """The contract that the rows stand under from now on, if the lake knows another one."""
+    now = under(lake, contract)
+    there = next((each for each in applied_contracts(lake) if each.home == now.home), None)
+    return () if there is not None and there.fingerprint == now.fingerprint else (now,)
 
 
 def _stream(

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def record_verdict(lake: Lake, table: Target, version: int, failed: Sequence[str]) -> None:
     """Note which blocking checks a version failed; none means it passed. A later verdict replaces an earlier one."""
-    mine = sa.and_(verdict_table.c.table_id == str(table), verdict_table.c.version == version)
+    mine = sa.and_(verdict_table.c.table_id == lake.key(table), verdict_table.c.version == version)
     with lake.control.write("verdict.record") as connection:
         at = lake.control.micros(connection)
         connection.execute(verdict_table.delete().where(mine))
         connection.execute(
-            verdict_table.insert().values(table_id=str(table), version=version, failed=sorted(failed), at=at)
+            verdict_table.insert().values(table_id=lake.key(table), version=version, failed=sorted(failed), at=at)
         )
 
 
@@ -61,7 +61,7 @@ def failed_checks(lake: Lake, table: Target) -> list[str] | None:
 
 def _failed(lake: Lake, table: Target, current: int) -> list[str] | None:
     oldest = data_version(lake, table, current)
-    judged = sa.and_(verdict_table.c.table_id == str(table), verdict_table.c.version.between(oldest, current))
+    judged = sa.and_(verdict_table.c.table_id == lake.key(table), verdict_table.c.version.between(oldest, current))
     newest = sa.select(verdict_table.c.failed).where(judged).order_by(verdict_table.c.version.desc()).limit(1)
     with lake.control.read() as connection:
         return connection.execute(newest).scalar_one_or_none()

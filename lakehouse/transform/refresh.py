@@ -59,7 +59,7 @@ def stale_months(
     """
     if table.refresh.mode != "by_month" or not storage.exists(lake, table.id):
         return None
-    if storage.snapshot(lake, table.id).schema != schema(table, table.id.tier):
+    if storage.snapshot(lake, table.id).schema != schema(table, table.id.tier) or storage.needs_refresh(lake, table):
         return None
     built_from = storage.inputs_of(lake, table.id)
     if KNOWN_AT in built_from or (code is not None and built_from.get(CODE) != code):

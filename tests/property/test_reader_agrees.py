@@ -18,10 +18,11 @@ from lakehouse.ingest.splitter import Dialect
 COLUMNS = 3
 DIALECT = Dialect(COLUMNS)
 
-values = st.text(alphabet=st.sampled_from('ab ,"\n\r;é\u20ac\U0001f600\0\t#'), max_size=6)
+values = st.text(alphabet=st.sampled_from('ab ,"\n\r;é\u20ac\U0001f600\t#'), max_size=6)
 tables = st.lists(st.lists(values, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=12)
-hostile = st.binary(max_size=60) | st.lists(
+hostile = st.binary(min_size=1, max_size=60) | st.lists(
     st.sampled_from([b"a", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b"\xff", b"\xc3\xa9", b"\xe2\x82", b"\0", b" "]),
+    min_size=1,
     max_size=60,
 ).map(b"".join)
 

@@ -24,7 +24,7 @@ def invoice_line(project_root: Path) -> Table:
 def test_raw_holds_delivered_text_and_what_could_not_be_split(invoice_line: Table) -> None:
     schema = arrow.schema(invoice_line, Tier.RAW)
     assert schema.names[:4] == ["_batch", "_row", "_landed_at", "_entity"]
-    assert schema.names[-2:] == ["_bad", "_bytes"]
+    assert schema.names[-3:] == ["_bad", "_bytes", "_extra"]
     assert "line" not in schema.names
     assert {schema.field(column.name).type for column in invoice_line.delivered} == {pa.string()}
     assert schema.field("_bytes").type == pa.binary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +77,8 @@ def bank(bank_root: Path):
 
 @pytest.fixture
 def shop(project_root: Path):
+    """The shipped project's retail domain alone."""
     from lakehouse.contract.load import load_project
 
-    return load_project(project_root)
+    project = load_project(project_root)
+    return replace(project, contracts=tuple(each for each in project.contracts if each.domain == "retail"))

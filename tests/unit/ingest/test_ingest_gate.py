@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.model import Check, CheckKind, Rule, Source
-from lakehouse.ingest import blocks, gate, gateway, ingest, landing, quarantine, repeats, resume
+from lakehouse.ingest import appending, blocks, gate, gateway, ingest, landing, quarantine, repeats, resume
 from lakehouse.model import Tier
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
@@ -117,7 +117,7 @@ def test_repeats_across_blocks_and_batches_of_one_commit(lake, table, clock, mon
 
 
 def test_suspects_are_looked_up_before_they_are_too_many(lake, table, clock, monkeypatch):
-    monkeypatch.setattr(gate, "MOST_SUSPECTS", 2)
+    monkeypatch.setattr(appending, "MOST_SUSPECTS", 2)
     monkeypatch.setattr(gateway, "_ENOUGH_ROWS", 2)
     files = [(f"{number}.csv", HEADER + "1,1,1,x\n2,1,1,x\n") for number in range(5)]
     report = take(lake, table, clock, *[(name, content + "\n" * n) for n, (name, content) in enumerate(files)])

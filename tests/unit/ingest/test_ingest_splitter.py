@@ -59,6 +59,7 @@ def test_a_quote_that_never_closes_costs_one_line(monkeypatch):
 
 
 def test_a_line_without_end_makes_the_file_no_table(monkeypatch):
-    monkeypatch.setattr(splitter, "MAX_RECORD", 100)
+    monkeypatch.setattr(splitter, "MAX_RECORD", 50)
+    monkeypatch.setattr(splitter, "MAX_LINE", 100)
     with pytest.raises(FileRejectedError, match="a line is longer"):
         splitter.split(b"x" * 200, D, at_end=False)

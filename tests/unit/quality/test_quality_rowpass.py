@@ -122,13 +122,15 @@ def test_only_rows_without_any_failure_are_good(judge):
     assert not judged.clean
 
 
-def test_sixty_four_checks_fill_the_mask_and_one_more_is_refused(table, check):
-    many = [check(Rule.RANGE, "x", name=f"below_{place}", maximum="0") for place in range(MOST_CHECKS - 1)]
-    judged = compile_row_checks(table({"x": INTEGER}, *many)).judge(pl.DataFrame({"x": ["1"]}))
-    assert judged.failed.to_list() == [2**64 - 2]
-    assert sum(judged.counts().values()) == MOST_CHECKS - 1
-    with pytest.raises(ContractError, match="65 row checks, a row's mask holds 64"):
-        compile_row_checks(table({"x": INTEGER}, *many, check(Rule.REQUIRED, "x")))
+@pytest.mark.parametrize("places", [63, 64, MOST_CHECKS - 1])
+def test_every_check_has_its_bit_and_one_too_many_is_refused(table, check, places):
+    many = [check(Rule.RANGE, "x", name=f"below_{place}", maximum="0") for place in range(places)]
+    judged = compile_row_checks(table({"x": INTEGER}, *many)).judge(pl.DataFrame({"x": ["1", "0"]}))
+    assert judged.failed.to_list() == [2 ** (places + 1) - 2, 0]
+    assert sum(judged.counts().values()) == places
+    more = [check(Rule.RANGE, "x", name=f"above_{place}", minimum="0") for place in range(MOST_CHECKS - places)]
+    with pytest.raises(ContractError, match="129 row checks, a row's mask holds 128"):
+        compile_row_checks(table({"x": INTEGER}, *many, *more))
 
 
 def test_a_derived_column_is_judged_as_it_stands_in_the_frame(table, check):

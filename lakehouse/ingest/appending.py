@@ -1,0 +1,87 @@
+"""Load mode `append`: rows with a key that was never seen go on at once, the others when they have been looked up.
+
+What every load mode offers the gate is here too (`Load`).
+"""
+
+# pyarrow ships without types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lakehouse.ingest.repeats import MOST_SUSPECTS, Repeats
+from lakehouse.model import EventKind
+from lakehouse.storage.read import scan_files
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from lakehouse.contract.model import Table
+    from lakehouse.ingest.account import Account
+    from lakehouse.ingest.standing import Standing
+
+
+class Load(Protocol):
+    """What a load mode does with the rows that passed their checks."""
+
+    def take(self, rows: pl.DataFrame) -> None:
+        """Take rows with the contract's types."""
+        ...
+
+    def turn_away(self, rows: pl.DataFrame, unreadable: pl.Series | None) -> None:
+        """Hear of rows that failed; `unreadable` tells whose key cannot be read, None says it is everyone's."""
+        ...
+
+    def settle(self) -> None:
+        """Decide what is still open; no more rows come."""
+        ...
+
+    def commit(self) -> None:
+        """Make visible what must be seen before the rows are."""
+        ...
+
+
+class Appending:
+    """The first delivery of a key stays."""
+
+    def __init__(self, table: Table, standing: Standing, account: Account, schema: pa.Schema) -> None:
+        self._standing = standing
+        self._account = account
+        self._schema = schema
+        existing = scan_files(standing.there, schema) if standing.there else None
+        self._repeats = Repeats(table, existing=existing, written=self._scan_written)
+
+    def take(self, rows: pl.DataFrame) -> None:
+        """Write what is new; the rest waits."""
+        self._stage(self._repeats.sift(rows.select(self._schema.names)))
+        if self._repeats.waiting > MOST_SUSPECTS:
+            self.settle()
+
+    def turn_away(self, rows: pl.DataFrame, unreadable: pl.Series | None) -> None:
+        """Rows that failed mean nothing to others."""
+
+    def settle(self) -> None:
+        """Look up what waits."""
+        if not self._repeats.waiting:
+            return
+        settled = self._repeats.settle()
+        self._stage(settled.fresh)
+        for kind, counts in (
+            (EventKind.DUPLICATE, settled.duplicates),
+            (EventKind.CONFLICT, settled.conflicts),
+        ):
+            for number, count in counts.items():
+                self._account.add(number, kind, count)
+
+    def commit(self) -> None:
+        """Nothing but the rows."""
+
+    def _stage(self, rows: pl.DataFrame) -> None:
+        if rows.height:
+            self._standing.rows.write(rows)
+            self._account.stage(rows)
+
+    def _scan_written(self) -> pl.LazyFrame:
+        return scan_files(self._standing.written, self._schema)

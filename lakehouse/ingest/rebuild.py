@@ -1,0 +1,140 @@
+"""Rebuild: every batch of raw through the gate anew, and one commit that replaces the staged table or some of its months.
+
+The result is what a fresh ingest of the same files under today's contract gives, row for row, whatever stood there before;
+the ledger leads there by net events. Nothing is visible before the commit, so whoever dies runs it again. `replay` is the
+same for rows that were set aside, and does nothing when there are none.
+"""
+
+# pyarrow ships without types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from lakehouse import storage
+from lakehouse.contract.change import Kind
+from lakehouse.errors import RefusedError
+from lakehouse.ingest.anew import Anew
+from lakehouse.ingest.applied import changes_since, require_applied, standing_contract
+from lakehouse.ingest.gate import Gate, Workplace, from_raw
+from lakehouse.ingest.gateway import leases, tidied
+from lakehouse.ingest.rawform import RawForm, extended, first
+from lakehouse.ingest.report import IngestReport
+from lakehouse.model import Tier
+from lakehouse.storage.applied import under
+from lakehouse.storage.intents import Effects
+from lakehouse.storage.protocol import add_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lakehouse.contract.model import Project, Table
+    from lakehouse.storage import Applied, Held, Lake
+
+    Progress = Callable[[int, int], None]
+
+_LANDED = ("raw", "staged", "held")
+
+
+def rebuild(
+    lake: Lake,
+    project: Project,
+    table: Table,
+    *,
+    months: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Gate all raw batches of a table anew, in order of their numbers, and replace what is staged in one commit.
+
+    As a whole this also applies the table's contract; of months only if the table stands under it already.
+
+    Args:
+        lake: the lake.
+        project: all contracts.
+        table: the staged table.
+        months: replace the rows of these event months only (`2011-03`); None replaces everything.
+        progress: told after each portion: rows gated so far, and all there are.
+
+    Raises:
+        RefusedError: nothing has landed, the table has no months or another name, or other months would change too.
+        LeaseTakenError: somebody else works on the table.
+    """
+    if months is not None and not storage.Placement.of(table, Tier.STAGED).by_month:
+        raise RefusedError(
+            "only a table laid out by month can be rebuilt by month", where=str(table.id), hint="rebuild it as a whole"
+        )
+    with leases(lake, table) as (raw, staged):
+        row = standing_contract(lake, project, table)
+        if months is not None or (row and any(c.kind is Kind.RENAMED_TABLE for c in changes_since(row, table))):
+            require_applied(row, table)
+        _require_landed(lake, table)
+        said = columns_of_raw(raw, table, row)
+        anew = Anew(None if months is None else tuple(sorted(set(months))))
+        noted = under(lake, table, {**said, "replay": False})
+        form = RawForm.of(table, said)
+        work = Workplace(lake, project, table, raw, staged, anew=anew, raw_form=form, noted=(noted,))
+        report = _gate_anew(work, progress)
+    return tidied(lake, table, report)
+
+
+def replay(lake: Lake, project: Project, table: Table, *, progress: Progress | None = None) -> IngestReport:
+    """Let rows come in that were set aside, as if they had been delivered under today's contract from the start.
+
+    One that passes now also takes its place in the order of deliveries: it may come before a row that was staged since.
+    So this is a rebuild, unless nothing is in quarantine and no batch is held.
+
+    Raises:
+        RefusedError: nothing has landed.
+        LeaseTakenError: somebody else works on the table.
+    """
+    return rebuild(lake, project, table, progress=progress) if set_aside(lake, table) else IngestReport()
+
+
+def set_aside(lake: Lake, table: Table) -> int:
+    """How many rows are in quarantine or in held batches."""
+    rows = storage.balance(lake, table.id).rows
+    return int(rows["quarantined"].sum()) + int(rows["held"].sum())
+
+
+def columns_of_raw(raw: Held, table: Table, row: Applied | None) -> dict[str, Any]:
+    """Give raw the columns that the contract adds; what is known of raw then.
+
+    The columns and what the lake knows of them are one step: whoever dies before or after it finds both alike.
+    """
+    if row is None:
+        return first(table)
+    said = extended(row.raw, table)
+    if said["order"] != list(row.raw["order"]):
+        schema = RawForm.of(table, said).schema
+        add_columns(raw, schema, effects=Effects(applied=[replace(row, raw=said)]))
+    return said
+
+
+def _require_landed(lake: Lake, table: Table) -> None:
+    if not storage.exists(lake, table.id.at(Tier.RAW)):
+        raise RefusedError(
+            "nothing has landed yet", where=str(table.id), hint=f"run `lakehouse ingest {table.id} FILE`"
+        )
+
+
+def _gate_anew(work: Workplace, progress: Progress | None) -> IngestReport:
+    """One gate run over everything that raw has, by the contract of the workplace."""
+    landed = storage.batches(work.lake, work.table.id).filter(pl.col("state").is_in(_LANDED))
+    rows: dict[int, int] = dict(landed.select("number", "rows").rows())
+    total, done = sum(rows.values()), 0
+    gate = Gate(work)
+    try:
+        for number in rows:
+            gate.expect(number)
+        for frame in from_raw(work, rows):
+            gate.take(frame)
+            done += frame.height
+            if progress is not None:
+                progress(done, total)
+        return gate.close(storage.snapshot(work.lake, work.table.id.at(Tier.RAW)).version)
+    finally:
+        gate.abandon()
