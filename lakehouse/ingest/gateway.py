@@ -96,7 +96,7 @@ def _tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
         with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
             merged = storage.merge_tail(lake, table)
             storage.merge(lake, quarantine_of(table.id), PLACEMENT)
-    storage.flush_outbox(lake)
+    storage.flush_outbox(lake, at_least=storage.WORTH_A_FILE)
     return report if merged is None else replace(report, staged_version=merged)
 
 

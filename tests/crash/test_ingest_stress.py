@@ -102,6 +102,7 @@ def require_whole(shop: Shop) -> None:
     assert (total["read"], total["quarantined"], total["pending"]) == (FILES * ROWS, FILES, 0)
     assert (total["duplicate"], total["conflict"]) == (FILES, 0)
     assert storage.batches(lake, TABLE)["state"].to_list() == ["staged"] * FILES
+    storage.flush_outbox(lake)
     for table in (TABLE.at(Tier.RAW), TABLE, quarantine.place(TABLE), storage.LEDGER):
         assert open_intents(lake, table) == []
         last = storage.snapshot(lake, table).version
