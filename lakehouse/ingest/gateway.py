@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ from lakehouse.ingest.applied import noted, require_applied, standing_contract
 from lakehouse.ingest.behind import WriteBehind
 from lakehouse.ingest.blocks import Delivery
 from lakehouse.ingest.gate import Gate, Workplace, finish
-from lakehouse.ingest.landing import discard, drop_expired, set_aside, source_of
+from lakehouse.ingest.landing import discard, drop_expired, folder, set_aside, source_of
+from lakehouse.ingest.quarantine import PLACEMENT
 from lakehouse.ingest.quarantine import place as quarantine_of
 from lakehouse.ingest.rawform import RawForm
 from lakehouse.ingest.report import BatchReport, IngestReport
@@ -125,9 +126,10 @@ def tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
     if report.staged_version is not None:
         with suppress(LeaseTakenError):  # whoever has the lease merges, or the next ingest
             merged = storage.merge_tail(lake, table)
+            storage.merge(lake, quarantine_of(table.id), PLACEMENT)
             for _ in marks:
                 ended.merge(lake, table.id)
-    storage.flush_outbox(lake)
+    storage.flush_outbox(lake, at_least=storage.WORTH_A_FILE)
     return report if merged is None else replace(report, staged_version=merged)
 
 
@@ -226,7 +228,13 @@ class _Intake:
     def _frames(self) -> Iterator[pl.DataFrame]:
         for path in self._chunk:
             source = source_of(self._work.table, path.name)
-            with Delivery(path, source or self._work.table.sources[0], self._work.table.delivered) as delivery:
+            delivery = Delivery(path, source or self._work.table.sources[0], self._work.table.delivered)
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(delivery)
+                except FileNotFoundError:
+                    self._others.append(_gone(self._work, path))
+                    continue
                 arrival = self._arrive(path, delivery, source)
                 if arrival is not None:
                     yield from self._blocks(arrival, delivery)
@@ -284,6 +292,12 @@ class _Intake:
         storage.reject(lake, arrival.batch, error.message)
         set_aside(lake, table, arrival.path, now=self._now)
         self._others.append(BatchReport(arrival.batch.number, "rejected", reason=error.message))
+
+
+def _gone(work: Workplace, path: Path) -> BatchReport:
+    """What to say of a file that is not there: from the landing folder another run may have taken it just now."""
+    taken = path.parent.resolve() == folder(work.lake, work.table).resolve()
+    return BatchReport(0, "skipped" if taken else "rejected", reason="the file was gone before it was read")
 
 
 def _taken(batch: Batch) -> BatchReport:

@@ -8,8 +8,10 @@ They hold clear personal data, so nothing else reads these folders.
 from __future__ import annotations
 
 import datetime as dt
+import filecmp
 import os
 import shutil
+import uuid
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 SETTLE = dt.timedelta(seconds=10)
 DONE = ".done"
 _UNFINISHED = (".part", ".tmp", DONE)
+#: How a file is called while it is copied in, and after how long without a write its copier is dead.
+_DELIVERING = ".delivering"
+_DEAD = dt.timedelta(hours=1)
 
 
 def folder(lake: Lake, table: Table) -> Path:
@@ -55,6 +60,8 @@ def complete_files(lake: Lake, table: Table, now: dt.datetime) -> list[Path]:
 def deliver(lake: Lake, table: Table, file: Path) -> Path:
     """Copy a file into the landing folder, under its own name once it is whole; it is complete at once.
 
+    A file that waits there already with the same content is that delivery: whoever died after it, or is at it just now.
+
     Raises:
         UsageError: another file of that name waits there.
     """
@@ -63,15 +70,43 @@ def deliver(lake: Lake, table: Table, file: Path) -> Path:
     target = place / file.name
     if file.resolve() == target.resolve():
         return target
-    if target.exists():
-        raise UsageError("a file of that name waits in the landing folder", where=str(place), hint="ingest it first")
-    part = place / f".{file.name}.part"
-    shutil.copyfile(file, part)
-    part.rename(target)
+    for left in place.glob(f".*{_DELIVERING}"):
+        if _age(left, lake.now()) > _DEAD:
+            left.unlink(missing_ok=True)
+    part = place / f".{file.name}.{uuid.uuid4().hex[:8]}{_DELIVERING}"
+    try:
+        shutil.copyfile(file, part)
+        while not _linked(part, target):
+            if _same(part, target):
+                break
+    finally:
+        part.unlink(missing_ok=True)
     source = source_of(table, file.name)
     if source is not None and source.complete == "marker":
         (place / (file.name + DONE)).touch()
     return target
+
+
+def _linked(part: Path, target: Path) -> bool:
+    """Give a whole file its name, unless another one has it."""
+    try:
+        target.hardlink_to(part)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _same(part: Path, target: Path) -> bool:
+    """Whether the file that has the name is the same; False when it has just left."""
+    try:
+        same = filecmp.cmp(part, target, shallow=False)
+    except FileNotFoundError:
+        return False
+    if not same:
+        raise UsageError(
+            "another file of that name waits in the landing folder", where=str(target.parent), hint="ingest it first"
+        )
+    return True
 
 
 def discard(lake: Lake, table: Table, path: Path, *, read: Fingerprint, now: dt.datetime) -> None:
@@ -102,7 +137,7 @@ def drop_expired(lake: Lake, table: Table, now: dt.datetime) -> int:
     for path in place.iterdir() if place.is_dir() else ():
         source = source_of(table, path.name)
         limit = dt.timedelta(days=source.keep_days if source is not None else longest)
-        if now - _changed(path) >= limit:
+        if _age(path, now) >= limit:
             path.unlink(missing_ok=True)
             dropped += 1
     return dropped
@@ -122,11 +157,15 @@ def _is_complete(path: Path, table: Table, now: dt.datetime) -> bool:
     source = source_of(table, path.name)
     if source is not None and source.complete == "marker":
         return path.with_name(path.name + DONE).exists()
-    return now - _changed(path) >= SETTLE
+    return _age(path, now) >= SETTLE
 
 
-def _changed(path: Path) -> dt.datetime:
-    return dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+def _age(path: Path, now: dt.datetime) -> dt.timedelta:
+    """How long ago the file was changed; less than nothing when somebody has just taken it away."""
+    try:
+        return now - dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+    except FileNotFoundError:
+        return dt.timedelta.min
 
 
 def _move(path: Path, place: Path, *, now: dt.datetime) -> None:

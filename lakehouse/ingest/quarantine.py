@@ -35,7 +35,8 @@ SCHEMA = pa.schema(
         (VERSION, pa.string()),
     ]
 )
-_PLACEMENT = storage.Placement("none", statistics_columns=(BATCH, ROW))
+#: No order to keep; small files are gathered like any table's.
+PLACEMENT = storage.Placement("none", statistics_columns=(BATCH, ROW))
 
 
 def place(table: TableId) -> storage.SystemTable:
@@ -110,7 +111,7 @@ class Pointers:
     def _begin(self) -> Transaction:
         if self._tx is None:
             held = self._stack.enter_context(storage.lease(self._lake, self._table, holder="quarantine"))
-            self._tx = storage.begin(self._lake, self._table, held, SCHEMA, _PLACEMENT)
+            self._tx = storage.begin(self._lake, self._table, held, SCHEMA, PLACEMENT)
             if storage.exists(self._lake, self._table) and not self._anew:
                 same = pl.col(VERSION) == self._version
                 found = storage.scan(self._lake, self._table).filter(same).select(pl.col(BATCH).unique())

@@ -18,7 +18,7 @@ class BatchReport:
     """What became of one delivered file.
 
     Attributes:
-        batch: its number; the file's name is not repeated here, it may be personal.
+        batch: its number, 0 for a file that was not there; the file's name is not repeated here, it may be personal.
         rows: records read now; 0 for a file that was skipped or rejected.
         state: `skipped` is a file that had been taken before, unless its batch is still `held`.
         superseded: rows that a later word about their key beat, or will have been beaten by.

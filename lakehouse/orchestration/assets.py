@@ -7,6 +7,9 @@
 What a step does stands in `steps`, which is imported when the first step runs: the graph loads without any engine.
 """
 
+# dagster annotates metadata with `PathLike` without its argument: it is partly unknown to the checker.
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 

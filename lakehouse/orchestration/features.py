@@ -24,7 +24,7 @@ from lakehouse.orchestration.loading import load_module
 from lakehouse.storage import Lake
 from lakehouse.transform import refresh
 from lakehouse.transform.code import fingerprint, function_files
-from lakehouse.transform.point_in_time import known_rows
+from lakehouse.transform.point_in_time import come_into_sight, known_rows
 
 
 def rebuild(
@@ -64,7 +64,7 @@ def rebuild(
     made_by = fingerprint(function_files(project.root, function.partition(":")[0]))
     stale = None
     if known_at is None:
-        stale = refresh.stale_months(lake, project, table, inputs=table.inputs, code=made_by)
+        stale = _stale(lake, project, table, code=made_by, versions=versions, now=started)
     if stale == ():
         return None
     day = (known_at or started).astimezone(dt.UTC).date()
@@ -82,7 +82,11 @@ def rebuild(
         table,
         frame.to_arrow().to_reader(),
         months=months,
-        inputs={**_noted(versions, known_at=known_at), refresh.CODE: made_by},
+        inputs={
+            **{str(name): version for name, version in versions.items()},
+            refresh.CODE: made_by,
+            (refresh.SEEN_AT if known_at is None else refresh.KNOWN_AT): storage.to_micros(known_at or started),
+        },
         holder="features",
     )
 
@@ -103,12 +107,19 @@ def instant(text: str, *, where: str) -> dt.datetime:
     return found
 
 
-def _noted(versions: Mapping[TableId, int], *, known_at: dt.datetime | None) -> dict[str, int]:
-    """What a commit notes of its inputs."""
-    noted = {str(name): version for name, version in versions.items()}
-    if known_at is not None:
-        noted[refresh.KNOWN_AT] = int(known_at.timestamp() * 1_000_000)
-    return noted
+def _stale(
+    lake: Lake, project: Project, table: Table, *, code: int, versions: Mapping[TableId, int], now: dt.datetime
+) -> tuple[str, ...] | None:
+    """The months of changed inputs, and of rows that were there before but could not be seen yet; None for all."""
+    stale = refresh.stale_months(lake, project, table, inputs=table.inputs, code=code)
+    seen_at = storage.inputs_of(lake, table.id).get(refresh.SEEN_AT) if stale is not None else None
+    if stale is None or seen_at is None:
+        return None
+    since = storage.from_micros(seen_at)
+    fresh = [
+        come_into_sight(lake, project, name, since=since, until=now, version=versions[name]) for name in table.inputs
+    ]
+    return tuple(sorted({*stale, *(month for months in fresh for month in months)}))
 
 
 def feature_function(project: Project, where: str) -> Callable[..., pl.LazyFrame]:

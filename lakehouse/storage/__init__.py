@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, open_lake, read_homes
     from lakehouse.storage.layout import Placement
     from lakehouse.storage.leases import Held, is_held
-    from lakehouse.storage.ledger import LEDGER, Balance, balance, flush_outbox, read_ledger
+    from lakehouse.storage.ledger import LEDGER, WORTH_A_FILE, Balance, balance, flush_outbox, read_ledger
     from lakehouse.storage.manifest import Batch, batches, get_batch, reject, reserve
     from lakehouse.storage.merging import merge, merge_tail
     from lakehouse.storage.read import (
@@ -70,7 +70,7 @@ _PLACES = {
     "lake": ("Lake", "SystemTable", "Target", "create_lake", "open_lake", "read_homes"),
     "layout": ("Placement",),
     "leases": ("Held", "is_held"),
-    "ledger": ("LEDGER", "Balance", "balance", "flush_outbox", "read_ledger"),
+    "ledger": ("LEDGER", "WORTH_A_FILE", "Balance", "balance", "flush_outbox", "read_ledger"),
     "manifest": ("Batch", "batches", "get_batch", "reject", "reserve"),
     "merging": ("merge", "merge_tail"),
     "read": (
@@ -93,6 +93,7 @@ _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "LEDGER",
+    "WORTH_A_FILE",
     "Applied",
     "Balance",
     "Batch",

@@ -177,6 +177,7 @@ def open_lake(settings: Settings) -> Lake:
             hint="set `LAKEHOUSE_ENVIRONMENT` to the lake's",
         )
     control = ControlDatabase(settings.control_url)
+    _forbid_spilling()
     lake = Lake(root, str(row["id"]), str(row["environment"]), control, settings.key_file)
     read_homes(lake)
     return lake
@@ -191,6 +192,17 @@ def read_homes(lake: Lake) -> None:
         found = {row.table_id: row.home for row in connection.execute(moved)}
     lake.homes.clear()
     lake.homes.update(found)
+
+
+def _forbid_spilling() -> None:
+    """Let polars end a query for want of memory instead of putting clear rows into `/var/tmp` (trap 15, of polars too).
+
+    polars 2.1 spills on its own once a share of the memory is used; a budget of nothing is the only switch there is, and
+    with it no spill file is ever opened.
+    """
+    import polars as pl  # noqa: PLC0415 - opening a lake is the first moment that may cost its import
+
+    pl.Config.load(json.dumps({"environment": {"POLARS_OOC_DISK_BUDGET_MB": "0"}}))
 
 
 def _parse_marker(content: bytes, *, root: str) -> dict[str, Any]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lakehouse.storage.lake import Lake, Target
 
 LEDGER = SystemTable("ledger")
+#: So many events are worth a file of their own.
+WORTH_A_FILE = 250
 SCHEMA = pa.schema(
     [
         ("event_id", pa.string()),
@@ -70,9 +72,13 @@ def read_ledger(lake: Lake, table: Target | None = None) -> pl.DataFrame:
     return waiting.unique("event_id", keep="first", maintain_order=True)
 
 
-def flush_outbox(lake: Lake) -> int:
-    """Write waiting events to the ledger table; returns how many. Another process that is at it does it for us."""
-    if not _waiting(lake).height:
+def flush_outbox(lake: Lake, *, at_least: int = 1) -> int:
+    """Write waiting events to the ledger table, if there are so many; returns how many were written.
+
+    The table is append-only, so its small files stay: an ingest waits until events are worth one (`WORTH_A_FILE`).
+    Nothing is lost meanwhile, `read_ledger` reads both places. Another process that is at it does it for us.
+    """
+    if _waiting(lake).height < max(at_least, 1):
         return 0
     try:
         with lease(lake, LEDGER, holder="ledger") as held:

@@ -47,7 +47,7 @@ def table_id(schema: str, name: str) -> TableId:
 
 
 def dbt_test_name(table: TableId, check: str) -> str:
-    """Dbt's name of the test that a contract's check becomes; the check itself is the table's asset check."""
+    """The name of the dbt test that a contract's check becomes; the check itself is the table's asset check."""
     return f"{table.domain}_{table.table}_{check}"
 
 

@@ -62,22 +62,48 @@ def known_rows(
             where=str(table),
             hint="read its staged inputs, or give it `history: true`",
         )
-    frame = storage.scan(lake, table, version=version)
-    if any(source.delivered_at for source in contract.sources):
-        frame = _delivered(frame, storage.batches(lake, table))
-    else:
-        frame = frame.with_columns(pl.col(LANDED_AT).alias(_KNOWN))
+    frame = _with_knowledge(lake, contract, version=version)
     return known_by(frame, contract, as_of=as_of, known_at=known).drop(_KNOWN)
 
 
 def known_by(frame: pl.LazyFrame, table: Table, *, as_of: dt.datetime | dt.date, known_at: dt.datetime) -> pl.LazyFrame:
     """The rows of a frame with `_known_at` that had happened by `as_of` and were known by `known_at`."""
-    return frame.filter(_happened(table, as_of), pl.col(_KNOWN) <= known_at)
+    return frame.filter(_seen(table, as_of=as_of, known_at=known_at))
+
+
+def come_into_sight(
+    lake: Lake, project: Project, table: TableId, *, since: dt.datetime, until: dt.datetime, version: int | None = None
+) -> list[str]:
+    """The months, by the table's clock, of rows that a run at `until` sees and one at `since` did not.
+
+    Rows can be there before they may be seen: a file named for today is known when today is over. No version tells when
+    that time has come.
+    """
+    contract = project.table(table)
+    now, before = (_seen(contract, as_of=at.astimezone(dt.UTC).date(), known_at=at) for at in (until, since))
+    column = contract.column(contract.event_time or "")
+    event = pl.col(column.name)
+    if column.type.logical is not Logical.DATE:
+        event = event.dt.convert_time_zone(column.type.time_zone)
+    fresh = _with_knowledge(lake, contract, version=version).filter(now, ~before)
+    return fresh.select(event.dt.strftime("%Y-%m").unique().sort()).collect(engine="streaming").to_series().to_list()
 
 
 def keeps_past(table: Table) -> bool:
     """Whether what the table said at an earlier time can still be read: its rows never change, or it has history."""
     return table.history or (table.id.tier is Tier.STAGED and table.load_mode == "append")
+
+
+def _with_knowledge(lake: Lake, table: Table, *, version: int | None) -> pl.LazyFrame:
+    """A table's rows with `_known_at`, from when each was known."""
+    frame = storage.scan(lake, table.id, version=version)
+    if any(source.delivered_at for source in table.sources):
+        return _delivered(frame, storage.batches(lake, table.id))
+    return frame.with_columns(pl.col(LANDED_AT).alias(_KNOWN))
+
+
+def _seen(table: Table, *, as_of: dt.datetime | dt.date, known_at: dt.datetime) -> pl.Expr:
+    return _happened(table, as_of) & (pl.col(_KNOWN) <= known_at)
 
 
 def _happened(table: Table, as_of: dt.datetime | dt.date) -> pl.Expr:

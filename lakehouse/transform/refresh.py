@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from lakehouse.model import TableId
     from lakehouse.storage import Lake
 
-#: Stand among the inputs of a commit: the fingerprint of the code, and the instant (microseconds) of a look at the past.
-CODE, KNOWN_AT = "code", "known_at"
+#: Stand among the inputs of a commit: the fingerprint of the code, and the instants (microseconds) of a look at the past
+#: and of a look from the present.
+CODE, KNOWN_AT, SEEN_AT = "code", "known_at", "seen_at"
 
 _DAY = dt.timedelta(days=1)
 

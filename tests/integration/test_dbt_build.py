@@ -156,6 +156,16 @@ def test_a_changed_model_rebuilds_every_month(settings, project, lake):
     assert [row["invoices"] for row in rows(lake, DEMAND, "day")] == [7]
 
 
+def test_a_changed_macro_rebuilds_every_month(settings, project, lake):
+    stage(lake, project, [line("2011-01-10 10:00")])
+    [first] = build(settings, [DEMAND])
+    with (settings.project / "dbt/macros/months.sql").open("a") as macro:
+        macro.write("{# another #}\n")
+    [built] = build(settings, [DEMAND])
+    assert built.months is None
+    assert built.version > first.version
+
+
 def test_a_pinned_version_is_what_models_read(settings, project, lake):
     pinned = stage(lake, project, [line("2011-01-10 10:00")])
     stage(lake, project, [line("2011-01-11 10:00", _batch=2)])
@@ -191,6 +201,36 @@ def test_a_broken_promise_of_the_contract_is_a_failed_test(settings, project, la
     stage(lake, project, [line("2011-03-01 10:00", Quantity=-3)])
     [built] = build(settings, [DEMAND])
     assert built.failed_tests == ("retail_daily_demand_range_returned_quantity",)
+
+
+def test_a_test_written_for_dbt_alone_fails_by_its_name(settings, project, lake):
+    own = settings.project / "dbt/tests/demand_is_french.sql"
+    own.parent.mkdir()
+    own.write_text("select country from {{ ref('daily_demand') }} where country <> 'France'\n")
+    stage(lake, project, [line("2011-03-01 10:00", Country="EIRE")])
+    [built] = build(settings, [DEMAND])
+    assert built.failed_tests == ("demand_is_french",)
+
+
+def test_tests_of_a_table_that_did_not_pass_run_again_though_nothing_is_stale(settings, project, lake):
+    model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
+    model.write_text(model.read_text().replace("then -Quantity else", "then Quantity else"))
+    stage(lake, project, [line("2011-03-01 10:00", Quantity=-3)])
+    [first] = build(settings, [DEMAND])
+    [again] = build(settings, [DEMAND])
+    assert (again.version, again.months, again.failed_tests) == (first.version, (), first.failed_tests)
+    storage.record_verdict(lake, DEMAND, first.version, [])
+    [passed] = build(settings, [DEMAND])
+    assert passed.failed_tests == (), "who passed is not asked twice"
+
+
+def test_a_test_that_cannot_run_is_an_error_and_not_a_failed_test(settings, project, lake):
+    own = settings.project / "dbt/tests/nonsense.sql"
+    own.parent.mkdir()
+    own.write_text("select nothing_like_it from {{ ref('daily_demand') }}\n")
+    stage(lake, project, [line("2011-03-01 10:00")])
+    with pytest.raises(ProjectError, match="`nonsense` cannot run"):
+        build(settings, [DEMAND])
 
 
 def test_a_model_with_other_columns_is_refused_by_name_and_type(settings, project, lake):
@@ -246,7 +286,7 @@ def test_a_table_at_work_elsewhere_raises_storages_own_error(settings, project, 
         build(settings, [DEMAND])
 
 
-def test_too_little_memory_is_an_error_and_spills_nothing(settings, project, lake, monkeypatch, tmp_path):
+def test_trap_15_too_little_memory_is_an_error_and_spills_nothing(settings, project, lake, monkeypatch, tmp_path):
     monkeypatch.setenv("LAKEHOUSE_DUCKDB_MEMORY", "24MB")
     monkeypatch.chdir(tmp_path)
     many = pl.int_range(300_000, eager=True)

@@ -118,7 +118,8 @@ class Copy(Lake):
             reader = frame.to_arrow().cast(schema).to_reader()
             inputs = {str(key): value for key, value in versions.items()}
             storage.replace(lake, name, table, reader, months=None, inputs=inputs)
-        return {}
+        told = Path(self.project) / "failing_tests.txt"
+        return {name: told.read_text().split() if told.exists() else [] for name in tables}
 
 
 def load(settings):

@@ -7,6 +7,7 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.load import load_project
+from lakehouse.errors import RefusedError
 from lakehouse.ingest.gateway import ingest
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.build import build_definitions
@@ -181,6 +182,13 @@ def test_row_check_beyond_its_tolerance_blocks(shop):
     assert sold_rows(shop) == [1, 2]
 
 
+def test_suspect_batch_asks_automation_for_nothing(shop):
+    suspect(shop)
+    automation_requests(shop)
+    materialize(shop.settings, [SALE])
+    assert automation_requests(shop) == set()
+
+
 @pytest.mark.parametrize("later", [(), ("number,article,pieces", "6,a,7", "7,b,8")])
 def test_suspect_batch_is_not_forgotten_by_the_next_run(shop, later):
     suspect(shop)
@@ -200,6 +208,78 @@ def test_quarantined_rows_without_a_named_tolerance_only_warn(shop):
     (line,) = [line for line in report.checks if line.name == "type_pieces"]
     assert (line.passed, line.blocking, line.failed_rows) == (False, False, 2)
     assert sold_rows(shop) == [1, 2, 3]
+
+
+def test_failed_dbt_test_of_a_check_fails_the_check(shop):
+    (shop.settings.project / "failing_tests.txt").write_text("shop_sold_required_pieces")
+    shop.drop("article", "a.csv", "code", "a", "b")
+    shop.drop("sale", "1.csv", "number,article,pieces", "1,a,5", "2,b,6")
+    report = materialize(shop.settings, EVERYTHING)
+    assert not report.success
+    assert [line.name for line in report.blocked] == ["required_pieces"]
+    with pytest.raises(RefusedError, match="`required_pieces`"):
+        storage.require_passed(shop.lake, SOLD)
+
+
+def test_failed_dbt_test_that_no_check_shows_fails_the_step_by_name(shop):
+    (shop.settings.project / "failing_tests.txt").write_text("sold_looks_right")
+    shop.drop("article", "a.csv", "code", "a", "b")
+    shop.drop("sale", "1.csv", "number,article,pieces", "1,a,5", "2,b,6")
+    report = materialize(shop.settings, EVERYTHING)
+    assert not report.success
+    assert "dbt's test `sold_looks_right` failed" in report.problems[0]
+    with pytest.raises(RefusedError, match="`sold_looks_right`"):
+        storage.require_passed(shop.lake, SOLD)
+
+
+def test_row_check_with_tolerance_zero_blocks_at_the_first_row(shop):
+    contract = shop.settings.project / "policies/domains/shop/contract.odcs.yaml"
+    text = contract.read_text()
+    mark = "      - id: pieces\n        name: pieces\n        logicalType: integer\n        required: true\n        customProperties: "
+    value = "[{property: lakehouse, value: {category: system.operations, checks: {type: {tolerance: 0}}}}]"
+    assert f"{mark}*operations" in text
+    contract.write_text(text.replace(f"{mark}*operations", mark + value))
+    good_start(shop)
+    shop.drop("sale", "2.csv", "number,article,pieces", "3,a,many", "4,b,8", "5,b,8", "6,b,8")
+    assert [line.name for line in materialize(shop.settings, EVERYTHING).blocked] == ["type_pieces"]
+    assert not materialize(shop.settings, [SOLD]).success
+    assert sold_rows(shop) == [1, 2]
+
+
+def died_before_its_verdict(shop, *lines: str) -> None:
+    """A run that committed a delivery to staged and was killed before it judged it."""
+    good_start(shop)
+    automation_requests(shop)
+    file = shop.drop("sale", "2.csv", "number,article,pieces", *lines)
+    project = load_project(shop.settings.project)
+    ingest(shop.lake, project, project.table(SALE), [file], now=shop.lake.now())
+
+
+SUSPECT, ORPHAN = ("x,a,7", "y,b,8", "5,b,8"), ("3,a,7", "4,nothere,8")
+
+
+@pytest.mark.parametrize(("lines", "check"), [(SUSPECT, "type_number"), (ORPHAN, "sale_has_article")])
+@pytest.mark.parametrize("later", [(), ("number,article,pieces", "6,a,7", "7,b,8")])
+def test_run_that_died_before_its_verdict_is_judged_by_the_next_one(shop, lines, check, later):
+    """Row checks are counted again from the quarantine, table checks on the table."""
+    died_before_its_verdict(shop, *lines)
+    assert automation_requests(shop) == set()
+    assert not materialize(shop.settings, [SOLD]).success, "nobody has judged it"
+    if later:
+        shop.drop("sale", "3.csv", *later)
+    report = materialize(shop.settings, EVERYTHING)
+    assert [line.name for line in report.blocked] == [check]
+    assert not materialize(shop.settings, [SOLD]).success
+    assert automation_requests(shop) == set()
+    assert sold_rows(shop) == [1, 2]
+
+
+def test_counts_of_a_run_that_died_are_shown_by_the_next_one(shop):
+    died_before_its_verdict(shop, "3,a,many", "4,b,8", "5,b,many")
+    report = materialize(shop.settings, EVERYTHING)
+    assert report.success, report.problems
+    (line,) = [line for line in report.checks if line.name == "type_pieces"]
+    assert (line.passed, line.blocking, line.failed_rows, line.rows) == (False, False, 2, 5)
 
 
 def test_article_is_taken_before_the_sales_that_refer_to_it(shop):

@@ -66,7 +66,7 @@ def test_every_contract_rule_is_one_check_that_blocks_when_it_is_an_error(defini
     for table in load_project(project_root).tables:
         for check in table.checks:
             node = graph.get(dg.AssetCheckKey(dg.AssetKey(list(table.id.key)), check.name))
-            quarantines = table.id.tier is Tier.STAGED and check.kind is CheckKind.ROW and not check.tolerance
+            quarantines = table.id.tier is Tier.STAGED and check.kind is CheckKind.ROW and check.tolerance is None
             assert node.blocking == (check.severity == "error" and not quarantines)
 
 

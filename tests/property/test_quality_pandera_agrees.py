@@ -167,7 +167,7 @@ def test_a_whole_table_has_as_many_failures_as_its_rows(checks, rows):
     assert {one.name: one.failed_rows for one in check_rows(table, frame.lazy())} == expected
 
 
-def test_a_lazy_frame_needs_the_data_depth():
+def test_trap_7_a_lazy_frame_needs_the_data_depth():
     check = Check("range_number", CheckKind.ROW, Rule.RANGE, ("number",), maximum="0")
     schema = pandera_schema(table_of([check]))
     bad = frame_of([dict.fromkeys(TYPES) | {"number": 1}]).lazy()

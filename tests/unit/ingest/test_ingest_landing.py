@@ -58,8 +58,23 @@ def test_delivering_copies_whole_files_and_never_over_another(lake, tmp_path):
     assert target.read_text() == "content"
     assert file.exists()
     assert sorted(path.name for path in target.parent.iterdir()) == ["a.csv", "a.csv.done"]
+    assert landing.deliver(lake, table, file) == target  # the same content is the same delivery
+    file.write_text("another")
     with pytest.raises(UsageError, match="waits in the landing folder"):
         landing.deliver(lake, table, file)
+    assert target.read_text() == "content"
+    assert sorted(path.name for path in target.parent.iterdir()) == ["a.csv", "a.csv.done"]
+
+
+def test_what_a_dead_copier_left_goes_and_what_is_copied_now_stays(lake, tmp_path):
+    table = domain.order_table()
+    folder = landing.folder(lake, table)
+    for name, age in (("dead", dt.timedelta(hours=2)), ("alive", dt.timedelta(minutes=1))):
+        drop(folder, f".{name}.csv.01234567.delivering", at=lake.now() - age)
+    file = tmp_path / "a.csv"
+    file.write_text("content")
+    landing.deliver(lake, table, file)
+    assert sorted(path.name for path in folder.iterdir()) == [".alive.csv.01234567.delivering", "a.csv"]
 
 
 @pytest.mark.parametrize("size", [1_000, BLOCK + 1_000])

@@ -30,6 +30,13 @@ def test_blocks_add_up_to_the_batch(table, check):
     ]
 
 
+@pytest.mark.parametrize("tolerance", [None, 0.0])
+def test_without_a_tolerance_one_failed_row_fails_the_check(table, check, tolerance):
+    sample = table({"x": INTEGER}, check(Rule.RANGE, "x", minimum="0", tolerance=tolerance))
+    passed = {one.name: one.passed for one in row_results(sample, counted(sample, ["1", "-1"]))}
+    assert passed == {"type_x": True, "range_x": False}
+
+
 @pytest.mark.parametrize(("tolerance", "passed"), [(0.3, True), (0.29, False)])
 def test_a_null_share_is_of_the_rows_that_staged_would_get(table, check, tolerance, passed):
     sample = table({"x": INTEGER}, check(Rule.NULL_SHARE, "x", tolerance=tolerance))

@@ -132,7 +132,9 @@ def test_events_and_batches_come_with_the_commit_exactly_once(lake, visits, cloc
     balance = storage.balance(lake, visits.VISITS)
     assert balance.rows.select("read", "staged", "told", "pending").row(0) == (5, 4, 4, 1)
     assert balance.unbalanced == (batch.number,)
-    assert storage.flush_outbox(lake) == 2
+    assert storage.flush_outbox(lake, at_least=3) == 0
+    assert storage.read_ledger(lake, visits.VISITS).height == 2
+    assert storage.flush_outbox(lake, at_least=2) == 2
     assert storage.flush_outbox(lake) == 0
     assert storage.read_ledger(lake, visits.VISITS).height == 2
     assert storage.read_ledger(lake, visits.RAW).height == 0

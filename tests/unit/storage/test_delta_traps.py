@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -194,8 +199,6 @@ def test_trap_13_raw_keeps_its_log_from_the_first_commit(lake, visits):
 
 @pytest.mark.slow
 def test_trap_13_a_checkpoint_deletes_no_log_entry(lake, visits):
-    import os
-
     with storage.lease(lake, visits.RAW) as held:
         for version in range(101):
             tx = storage.begin(lake, visits.RAW, held, visits.SCHEMA, visits.LOOSE, append_only=True)
@@ -234,6 +237,44 @@ def test_trap_15_a_view_needs_no_spill_and_an_empty_table_has_types(lake, visits
         ("weight", "DOUBLE"),
         ("name", "VARCHAR"),
     ]
+
+
+def test_trap_15_polars_ends_a_query_instead_of_spilling_once_a_lake_is_open(lake_settings, lake, tmp_path):
+    """polars 2.1 spills clear rows to /var/tmp when its share of memory is used; here that share is tiny."""
+    code = """
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from lakehouse import storage
+from lakehouse.settings import load_settings
+
+storage.open_lake(load_settings(Path(sys.argv[1]), lake=sys.argv[2]))
+rows = pl.LazyFrame({"a": pl.int_range(1_500_000, eager=True)}).select(pl.format("secret-{}", pl.col("a") * 7919 % 1500007).alias("name"))
+try:
+    rows.sort("name").collect(engine="streaming")
+except pl.exceptions.ComputeError as error:
+    print("disk budget" in str(error))
+"""
+    user = f"lakehouse-trap-{tmp_path.parent.name}-{tmp_path.name}"  # polars spills below a folder of the user's name
+    place = Path("/var/tmp", f"polars-{user}")
+    environment = {"POLARS_OOC_MEMORY_BUDGET_MB": "20", "USER": user, "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(lake_settings.project), lake_settings.lake]
+    try:
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
+        assert "secret-" not in run.stderr
+        assert [path for path in place.rglob("*") if path.is_file()] == []
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_every_trap_that_storage_and_ingest_guard_against_has_a_test_named_after_it():
+    """9 and 17 come with the vault, 16 with the policy."""
+    tests = Path(__file__).parents[2]
+    named = {int(n) for path in tests.rglob("test_*.py") for n in re.findall(r"def test_trap_(\d+)_", path.read_text())}
+    assert named >= {*range(1, 9), *range(10, 16)}
 
 
 def test_a_table_of_somebody_else_is_counted_from_its_files(lake, visits):
