@@ -9,13 +9,13 @@ import sys
 
 import typer
 
-from lakehouse.cli import check, demo, doctor, ingest, init, output, quarantine, status
+from lakehouse.cli import apply, check, demo, doctor, ingest, init, output, plan, quarantine, rebuild, status
 from lakehouse.errors import LakehouseError
 
 app = typer.Typer(
     name="lakehouse",
     help="A governed lakehouse: contracts in git, enforced everywhere the data goes.",
-    epilog="Exit codes: 0 done, 1 could not run, 2 wrong usage, 3 a refusal or an error-level finding.",
+    epilog="Exit codes: 0 done, 1 could not run, 2 wrong usage, 3 a refusal or an error-level finding, 4 drift.",
     # Help drawn by rich imports markdown and pygments, 0.15 s of the 0.4 s that help may take; plain help needs neither.
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -27,6 +27,9 @@ app.command()(demo.demo)
 app.command()(ingest.ingest)
 app.command()(status.status)
 app.command()(check.check)
+app.command()(plan.plan)
+app.command()(apply.apply)
+app.command()(rebuild.rebuild)
 app.add_typer(quarantine.app, name="quarantine")
 app.command()(doctor.doctor)
 app.command()(init.init)

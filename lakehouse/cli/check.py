@@ -1,20 +1,36 @@
-"""`lakehouse check`: what is wrong in the contracts, all of it at once.
+"""`lakehouse check`: what is wrong in the contracts, all of it at once, and what changes since a revision break.
 
-Findings go to stdout, because they are the result; error-level findings end with exit code 3.
+Findings go to stdout, because they are the result; error-level findings and broken compatibility end with exit code 3.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
 
 from lakehouse.cli import output, words
 from lakehouse.model import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from rich.console import Console
 
+    from lakehouse.contract.compatibility import Verdict
+    from lakehouse.contract.model import Table
 
-def check(_json: output.Json = False) -> None:
+_SPELLED = {"full": "compatible", "backward": "backward only", "forward": "forward only", "none": "incompatible"}
+
+
+def check(
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="REV", help="Also class the changes since a git revision.")
+    ] = None,
+    _json: output.Json = False,
+) -> None:
     """Check contracts: every mistake, with file and line."""
     from lakehouse.contract.load import find_mistakes, load_project
     from lakehouse.settings import load_settings
@@ -23,6 +39,8 @@ def check(_json: output.Json = False) -> None:
     findings = find_mistakes(root)
     errors = [finding for finding in findings if finding.level is Level.ERROR]
     tables = () if errors else load_project(root).tables
+    verdicts = _verdicts(root, tables, against) if against is not None and not errors else ()
+    broken = [verdict for verdict in verdicts if verdict.broken]
     document = {
         "project": root,
         "tables": len(tables),
@@ -30,6 +48,9 @@ def check(_json: output.Json = False) -> None:
         "errors": len(errors),
         "warnings": len(findings) - len(errors),
         "findings": [output.finding_document(finding) for finding in findings],
+        "against": against,
+        "broken": len(broken),
+        "compatibility": [_document(verdict) for verdict in verdicts],
     }
 
     def show(console: Console) -> None:
@@ -39,6 +60,44 @@ def check(_json: output.Json = False) -> None:
         else:
             what = f"{words.plural(len(tables), 'table')}, {words.plural(int(str(document['checks'])), 'check')}"
             console.print(f"[green]✓[/] contracts of {root}: {what}, nothing wrong")
+        if against is not None and not errors:
+            _show(console, verdicts, against)
 
     output.emit(document, show)
-    output.leave(refused=bool(errors))
+    output.leave(refused=bool(errors or broken))
+
+
+def _verdicts(root: Path, tables: Iterable[Table], against: str) -> tuple[Verdict, ...]:
+    from lakehouse.cli.revision import project_at
+    from lakehouse.contract.compatibility import verdicts
+
+    return verdicts(project_at(root, against).tables, tables)
+
+
+def _document(verdict: Verdict) -> dict[str, Any]:
+    changes = [
+        {"kind": change.kind.value, "subject": change.subject, "text": change.text, "class": name, "reason": reason}
+        for change, name, reason in verdict.changes
+    ]
+    return {
+        "table": verdict.table,
+        "class": verdict.found,
+        "declared": verdict.declared,
+        "broken": verdict.broken,
+        "changes": changes,
+    }
+
+
+def _show(console: Console, verdicts: Iterable[Verdict], against: str) -> None:
+    """Each changed table with its class, and the reason for each change."""
+    shown = False
+    for verdict in verdicts:
+        shown = True
+        mark = "[red]✗[/]" if verdict.broken else "[green]✓[/]"
+        declared = "" if verdict.declared == "none" else f", declared {verdict.declared}"
+        console.print(f"{mark} [bold]{verdict.table}[/]: {_SPELLED[verdict.found]}{declared}", soft_wrap=True)
+        for change, name, reason in verdict.changes:
+            line = f"  {change.kind.value}: {escape(change.text)} [dim]({_SPELLED[name]}: {escape(reason)})[/]"
+            console.print(line, soft_wrap=True)
+    if not shown:
+        console.print(f"[green]✓[/] no table changed since {escape(against)}")

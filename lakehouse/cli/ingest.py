@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 _FIGURES = ("rows_read", "rows_staged", "rows_quarantined", "rows_duplicate", "rows_conflict")
+#: What rows become in some load modes only.
+_SELDOM = ("rows_superseded", "rows_deleted")
 
 
 def ingest(
@@ -112,7 +114,8 @@ def show_problems(console: Console, report: RunReport) -> None:
 
 def _show(console: Console, report: RunReport, table: TableId, *, rejected: int) -> None:
     figures = report.figures.get(table, {})
-    parts = [f"{figures.get(name, 0):,} {name.removeprefix('rows_')}" for name in _FIGURES]
+    shown = (*_FIGURES, *(name for name in _SELDOM if figures.get(name)))
+    parts = [f"{figures.get(name, 0):,} {name.removeprefix('rows_')}" for name in shown]
     mark = "[green]✓[/]" if report.success and not rejected else "[red]✗[/]"
     console.print(f"{mark} {table}: {', '.join(parts)}", soft_wrap=True)
     for other, rows in report.tables.items():

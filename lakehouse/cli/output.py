@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lakehouse.model import Finding
 
 #: Exit codes, ARCHITECTURE.md section 5; the shell's own for Ctrl-C.
-DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, REFUSED, DRIFTED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _as_json: ContextVar[bool] = ContextVar("as_json", default=False)
 
@@ -66,6 +66,12 @@ def leave(*, refused: bool) -> None:
     """End the command with 3 when something was refused."""
     if refused:
         raise typer.Exit(REFUSED)
+
+
+def leave_drifted(drifted: bool) -> None:
+    """End the command with 4 when the lake is not what the project says."""
+    if drifted:
+        raise typer.Exit(DRIFTED)
 
 
 def report(error: LakehouseError) -> int:

@@ -1,24 +1,26 @@
-"""`lakehouse quarantine`: which rows were set aside, counted by check and batch, and which batches are held.
+"""`lakehouse quarantine`: which rows were set aside, by check and batch, which batches are held, and another try.
 
 Counts only. Values are never printed: raw still has the rows, and reading them is another right.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakehouse.cli import naming, output, words
+from lakehouse.cli import gating, ingest, naming, output, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from lakehouse.model import TableId
     from lakehouse.storage import Lake
 
+#: Lines of batches that people are shown.
+MOST_BATCHES = 20
 app = typer.Typer(help="Rows that failed a check.", no_args_is_help=True)
 
 
@@ -48,11 +50,12 @@ def list_rows(
     totals: dict[str, int] = {}
     for check, count in counts.select("check", "rows").iter_rows():
         totals[check] = totals.get(check, 0) + count
+    lines: list[dict[str, Any]] = counts.select("batch", "check", "rows").to_dicts()
     document = {
         "table": str(contract.id),
         "rows": rows,
         "checks": [{"check": name, "rows": count} for name, count in totals.items()],
-        "batches": counts.select("batch", "check", "rows").to_dicts(),
+        "batches": lines,
         "held": [{"batch": number, "rows": count, "reason": reason} for number, count, reason in held],
     }
 
@@ -78,8 +81,55 @@ def list_rows(
                 ],
             )
         )
+        _show_batches(console, lines)
 
     output.emit(document, show)
+
+
+@app.command("replay")
+def replay(
+    table: Annotated[str, typer.Argument(help="A staged table, such as `domain.table`.")],
+    lake: output.LakeFolder = None,
+    _json: output.Json = False,
+) -> None:
+    """Let rows come in that were set aside, after the contract was mended.
+
+    The table is then as if every file had been delivered under today's contract. Nothing happens when nothing is set
+    aside.
+    """
+    from lakehouse import storage
+    from lakehouse.contract.load import load_project
+    from lakehouse.ingest.rebuild import replay as gate_anew
+    from lakehouse.settings import load_settings
+
+    settings = load_settings(lake=lake)
+    project = load_project(settings.project)
+    contract = naming.find_table(project, table, landed=True)
+    opened = storage.open_lake(settings)
+    before = int(storage.balance(opened, contract.id).rows["quarantined"].sum())
+    with gating.progress(f"gating {contract.id} anew") as advance:
+        report = gate_anew(opened, project, contract, progress=advance)
+    counted = gating.figures(report)
+    run = gating.judge(settings, [contract]) if report.batches else None
+    left = counted["quarantined"] if report.batches else before
+    document = {
+        "table": str(contract.id),
+        "before": before,
+        "quarantined": left,
+        "figures": counted,
+        "run": ingest.run_document(run) if run else None,
+    }
+
+    def show(console: Console) -> None:
+        if run is None:
+            console.print(f"[green]✓[/] nothing of {contract.id} is set aside")
+            return
+        gating.show_figures(console, contract, counted)
+        console.print(f"  {before:,} rows were in quarantine, {left:,} are now")
+        ingest.show_problems(console, run)
+
+    output.emit(document, show)
+    output.leave(refused=run is not None and (not run.success or bool(run.blocked)))
 
 
 def _held(lake: Lake, table: TableId) -> list[tuple[int, int, str]]:
@@ -88,6 +138,16 @@ def _held(lake: Lake, table: TableId) -> list[tuple[int, int, str]]:
 
     found = storage.batches(lake, table)
     return found.filter(found["state"] == "held").select("number", "rows", "reason").rows()
+
+
+def _show_batches(console: Console, lines: Sequence[Mapping[str, Any]]) -> None:
+    """The batches with most rows set aside, by check."""
+    worst = sorted(lines, key=lambda line: -line["rows"])[:MOST_BATCHES]
+    shown = [(str(line["batch"]), line["check"], f"{line['rows']:,}") for line in worst]
+    console.print()
+    console.print(output.grid(None, ["#batch", "check", "#rows"], shown))
+    if len(lines) > len(worst):
+        console.print(f"[dim]and {len(lines) - len(worst):,} more: --json has all of them[/]")
 
 
 def _show_held(console: Console, held: Sequence[tuple[int, int, str]]) -> None:

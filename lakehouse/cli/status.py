@@ -100,6 +100,7 @@ def _notes(state: LandingState) -> list[str]:
     if state.held:
         found.append(f"{words.plural(state.held, 'batch', 'batches')} held by a batch check: {words.RELEASE}")
     found += [f"{words.plural(count, 'file')}: {reason}" for reason, count in state.reasons.items()]
+    found += [f"drift: {count:,} {decided}" for decided, count in state.drift.items()]
     if state.waiting_files:
         found.append(f"{words.plural(state.waiting_files, 'file')} waiting in the landing folder")
     return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 #: Where rows of a landed table are; the words of the ledger.
-PLACES = ("read", "staged", "quarantined", "duplicate", "conflict", "held", "pending")
+PLACES = ("read", "staged", "quarantined", "duplicate", "conflict", "superseded", "deleted", "held", "pending")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class LandingState:
     unbalanced: tuple[int, ...]
     quarantine: Mapping[str, int]
     reasons: Mapping[str, int]
+    drift: Mapping[str, int]
 
     def document(self) -> dict[str, Any]:
         """Stable keys for `--json`."""
@@ -82,6 +83,7 @@ class LandingState:
             "unbalanced_batches": list(self.unbalanced),
             "quarantine": dict(self.quarantine),
             "reasons": dict(self.reasons),
+            "drift": dict(self.drift),
         }
 
 
@@ -171,9 +173,14 @@ def _landing_state(lake: Lake, table: Table) -> LandingState:
     from lakehouse.ingest import quarantine
 
     balance = storage.balance(lake, table.id)
-    batches = [row for name in _tiers(table) for row in storage.batches(lake, name).select("state", "reason").rows()]
-    states: list[str] = [state for state, _ in batches]
-    reasons = Counter(str(reason) for state, reason in batches if state in {"rejected", "held"} and reason)
+    told = ("state", "reason", "drift")
+    batches = [row for name in _tiers(table) for row in storage.batches(lake, name).select(told).rows()]
+    states: list[str] = [state for state, _, _ in batches]
+    reasons = Counter(str(reason) for state, reason, _ in batches if state in {"rejected", "held"} and reason)
+    drift: Counter[str] = Counter()
+    for decided in (part for _, _, words in batches if words for part in str(words).split("; ")):
+        count, _, words = decided.partition(" ")
+        drift[words] += int(count)
     failed: dict[str, int] = {}
     for check, rows in quarantine.counts(lake, table.id).select("check", "rows").iter_rows():
         failed[check] = failed.get(check, 0) + rows
@@ -187,6 +194,7 @@ def _landing_state(lake: Lake, table: Table) -> LandingState:
         unbalanced=balance.unbalanced,
         quarantine=dict(sorted(failed.items(), key=lambda item: -item[1])),
         reasons=reasons,
+        drift=drift,
     )
 
 

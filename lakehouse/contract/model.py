@@ -58,13 +58,15 @@ class CheckKind(StrEnum):
 class Rule(StrEnum):
     """What a check promises."""
 
-    TYPE = "type"  # row: delivered text converts to the contract's type
+    TYPE = "type"  # row: delivered text converts to the contract's type; batch: all of it does (drift of types freezes)
     REQUIRED = "required"  # row
     ENUM = "enum"  # row: values
     RANGE = "range"  # row: minimum, maximum (inclusive)
     PATTERN = "pattern"  # row: anchored RE2 regular expression
     LENGTH = "length"  # row: minimum, maximum in code points
     COMPARE = "compare"  # row: column OP other column or literal (cross-column)
+    UNKNOWN = "unknown"  # row: nothing was delivered that the contract does not know
+    MISSING = "missing"  # row: every column of the contract was delivered
     NULL_SHARE = "null_share"  # batch: at most `tolerance` of a column is null
     ROW_COUNT = "row_count"  # batch: minimum, maximum rows
     UNIQUE = "unique"  # table: columns

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast, get_args
 
 from lakehouse.contract import reading, thresholds
-from lakehouse.contract.model import PATH, Changes, Drift, DriftMode, LoadMode, Logical
+from lakehouse.contract.model import PATH, Changes, Check, CheckKind, Drift, DriftMode, LoadMode, Logical, Rule
 from lakehouse.model import Tier
 
 if TYPE_CHECKING:
@@ -38,6 +38,24 @@ def read_drift(own: Node | None) -> Drift:
 def _word(node: Node | None, key: str) -> DriftMode | None:
     said = reading.text(node, key)
     return cast("DriftMode", said) if said in get_args(DriftMode) else None
+
+
+def drift_checks(table: Table) -> list[Check]:
+    """What the drift of a staged table makes of rows and batches that differ."""
+    if table.id.tier is not Tier.STAGED:
+        return []
+    row, at = CheckKind.ROW, table.where
+    found: list[Check] = []
+    if table.drift.unknown == "discard_row":
+        words = "nothing was delivered that the contract does not know"
+        found.append(Check("drift_unknown", row, Rule.UNKNOWN, description=words, where=at))
+    if table.drift.missing == "discard_row":
+        words = "every column of the contract was delivered"
+        found.append(Check("drift_missing", row, Rule.MISSING, description=words, where=at))
+    if table.drift.type == "freeze":
+        words = "no value is of another type than its column"
+        found.append(Check("drift_type", CheckKind.BATCH, Rule.TYPE, description=words, where=at))
+    return found
 
 
 def read_modes(node: Node, own: Node | None, table: Table, findings: Findings) -> Table:
@@ -72,6 +90,10 @@ def _changes(own: Node | None, table: Table, findings: Findings) -> Changes | No
     if not deletes and found.entries.keys() <= {"operation", "deletes", "form"}:
         hint = "`deletes: [D]`: the words that end a key"
         findings.error("changes", found, "`changes` does not say what a delete is", hint=hint)
+    column = next((column for column in table.delivered if operation and column.name == operation.text), None)
+    if form == "debezium" and column is not None and not column.path.startswith("$."):
+        message = f"column `{column.name}` is looked for in the row, not in the envelope"
+        findings.error("changes", found, message, hint="`physicalName: $.op`")
     for source in table.sources:
         if form == "debezium" and source.format != "ndjson":
             message = f"source `{source.name}` cannot hold envelopes"

@@ -50,7 +50,7 @@ def read_spelling(own: Node | None, column: ColumnType, tier: Tier, findings: Fi
     }
     if "pivot" in own.entries:
         found["pivot"] = reading.whole(own, "pivot", 0)
-        if not any("%y" in form for form in found["formats"]):
+        if "transform" not in own.entries and not any("%y" in form for form in found["formats"]):
             findings.error("spelling", own.key("pivot"), "`pivot` needs a format with a two-digit year (`yy`)")
     if found["thousands"] is not None and found["thousands"] == found["decimal"]:
         findings.error("spelling", own.key("thousands"), "`thousands` and `decimal` must differ")
@@ -87,6 +87,8 @@ def judge_transform(own: Node | None, column: Column, known: dict[str, Column], 
 
 def _judge_places(own: Node, column: ColumnType, tier: Tier, findings: Findings) -> None:
     for key, (kinds, words) in _MEANS.items():
+        if key == "pivot" and "transform" in own.entries:
+            continue  # a birth number has a two-digit year whatever is made of it
         if key in own.entries and (column.logical not in kinds or tier is not Tier.STAGED):
             message = (
                 f"`{key}` has no meaning for a {column}" if tier is Tier.STAGED else f"`{key}` is of staged tables"

@@ -98,6 +98,7 @@ def _tier(own: Node | None) -> Tier | None:
 def _columns(node: Node, tier: Tier, findings: Findings) -> list[tuple[Node, Column]]:
     read: list[tuple[Node, Column]] = []
     taken: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for entry in reading.mappings(node, "properties"):
         column = columns.read_column(entry, tier, findings)
         if column is None:
@@ -109,6 +110,11 @@ def _columns(node: Node, tier: Tier, findings: Findings) -> list[tuple[Node, Col
                     "column-doubled", entry, message, hint=f"the first is in {taken[value]}; case does not count"
                 )
             taken.setdefault(value, entry.where)
+        if column.derived is None and tier is Tier.STAGED:
+            if sources.get(column.path, column.name) != column.name:
+                message = f"columns `{sources[column.path]}` and `{column.name}` are delivered under one name"
+                findings.error("column-doubled", entry, message, hint="make one of them with `transform`, or drop it")
+            sources.setdefault(column.path, column.name)
         read.append((entry, column))
     return read
 
@@ -240,6 +246,7 @@ def _checks(node: Node, read: list[tuple[Node, Column]], table: Table, findings:
         found += quality_checks(entry, known, column, findings=findings)
         found += checks.unique_checks(entry, column, findings)
     found += quality_checks(node, known, None, findings=findings)
+    found += modes.drift_checks(table)
     if table.key:
         words = "no key twice"
         found.append(Check("unique_key", CheckKind.TABLE, Rule.UNIQUE, table.key, description=words, where=node.where))

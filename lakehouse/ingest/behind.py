@@ -1,6 +1,6 @@
-"""Writing behind: a transaction's files are encoded in a thread of their own while the next rows are read and judged.
+"""Reading ahead and writing behind: rows come and go in threads of their own while others are judged.
 
-At most one frame waits, so memory stays bounded. An error of a write shows at the next call.
+At most one frame waits on each side, so memory stays bounded. An error of a write shows at the next call.
 """
 
 from __future__ import annotations
@@ -9,11 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     import polars as pl
 
     from lakehouse.storage import DataFile, Transaction
+
+
+def ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same frames, the next one read and taken apart in another thread while this one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(next, frames, None)
+        while (frame := waiting.result()) is not None:
+            waiting = reader.submit(next, frames, None)
+            yield frame
 
 
 class WriteBehind:

@@ -98,7 +98,7 @@ class Delivery:
         try:
             self._file = self._path.open("rb")
         except FileNotFoundError:
-            raise FileRejectedError("the file was gone before it was read", hint="deliver it again") from None
+            raise  # the gateway knows whether another run may have taken it
         except OSError:
             raise FileRejectedError("the file cannot be opened", hint="see its owner and its rights") from None
         return self

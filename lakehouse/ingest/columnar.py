@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
+import lakehouse.ingest.childtask as child
 from lakehouse.contract.model import Logical
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import childtask as child
 from lakehouse.ingest.delimited import complete
 from lakehouse.ingest.unknown import extra
 from lakehouse.model import BAD, BYTES, ROW

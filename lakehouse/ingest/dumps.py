@@ -17,9 +17,10 @@ import polars as pl
 
 from lakehouse import storage
 from lakehouse.contract.model import PATH
-from lakehouse.ingest.modes import FRESH, ORDER, OWN, PLACE, Law, Outcome, decide, replaced, vanished
+from lakehouse.ingest.modes import FRESH, KIND, ORDER, OWN, PLACE, Law, Outcome, decide, replaced, vanished
+from lakehouse.ingest.quarantine import counts as quarantine_counts
 from lakehouse.ingest.versions import MOMENT, Orders, opened, without
-from lakehouse.model import BATCH, ROW, VALID_FROM, VALID_TO
+from lakehouse.model import BATCH, ROW, VALID_FROM, VALID_TO, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -120,9 +121,12 @@ class Dumps:
         newest = None if self._anew else _newest(self._lake, self._table, but=self._account.tallies)
         for dump in sorted(dumps, key=lambda dump: (dump.order or 0, dump.number)):
             self._account.tallies[dump.number].as_of = dump.order
-            if dump.order is not None and newest is not None and (dump.order, dump.number) < newest:
+            if dump.order is None or newest is None or (dump.order, dump.number) > newest.order:
+                self._apply(dump, deliveries)
+            elif newest.alone and not self._law.history:
+                self._supersede(dump)
+            else:
                 raise LateDumpError
-            self._apply(dump, deliveries)
             del self._dumps[dump.number]
 
     def commit(self) -> None:
@@ -149,6 +153,13 @@ class Dumps:
         gone = pl.concat([*(each.within for each in told), *(each.gone for each in outcomes)])
         self._account.move(gone)
         self._standing.apply(gone, pl.concat([each.ended for each in outcomes]))
+
+    def _supersede(self, dump: _Dump) -> None:
+        """A dump that came too late to matter: a later one of the only source has said everything."""
+        rows = self._standing.scan(dump.files).select(BATCH, ROW, PLACE)
+        gone = rows.with_columns(pl.lit(EventKind.SUPERSEDED.value).alias(KIND)).collect()
+        self._account.move(gone)
+        self._standing.apply(gone, gone.clear().with_columns(pl.lit(None, MOMENT).alias(VALID_TO)))
 
     def _doubt(self, dump: _Dump, *, lost: int, rows: int) -> str | None:
         """Why what is not in the dump is not believed to have ended, if it is not."""
@@ -194,9 +205,11 @@ class Dumps:
         moment = pl.lit(dump.order, pl.Int64).cast(MOMENT).alias(VALID_FROM)
         before = set(self._standing.written)
         names = self._names
-        for path in dump.files:
-            rows = self._standing.scan([path]).select(names).with_columns(moment).collect()
-            self._standing.rows.tx.rewrite([(path, rows)])
+
+        def dated(path: str) -> pl.DataFrame:
+            return self._standing.scan([path]).select(names).with_columns(moment).collect()
+
+        self._standing.rows.tx.rewrite(dump.files, dated)
         others = before - set(dump.files)
         dump.files = [path for path in self._standing.written if path not in others]
 
@@ -215,10 +228,28 @@ def _no_deletes(rows: pl.DataFrame, law: Law) -> pl.DataFrame:
     return rows.clear().select(*law.key, BATCH, ROW, ORDER, FRESH)
 
 
-def _newest(lake: Lake, table: Table, *, but: Collection[int]) -> tuple[int, int] | None:
-    """The newest dump that has been applied."""
-    applied = storage.batches(lake, table.id).filter(
+@dataclass(frozen=True)
+class _Newest:
+    """The newest dump that has been applied; `alone` if the table is this dump, whatever dumps came before it.
+
+    Then all are of one source, its deletes were not held, and none of its rows went to quarantine: for the key of such a
+    row an older dump still has the last word.
+    """
+
+    order: tuple[int, int]
+    alone: bool
+
+
+def _newest(lake: Lake, table: Table, *, but: Collection[int]) -> _Newest | None:
+    there = storage.batches(lake, table.id)
+    applied = there.filter(
         pl.col("state") == "staged", pl.col("as_of").is_not_null(), ~pl.col("number").is_in(list(but))
     )
-    orders: list[tuple[int, int]] = applied.select("as_of", "number").rows()
-    return max(orders, default=None)
+    if applied.is_empty():
+        return None
+    as_of, number, reason = applied.sort("as_of", "number").select("as_of", "number", "reason").row(-1)
+    alone = there["source"].n_unique() == 1 and reason is None
+    if alone:
+        turned_away = quarantine_counts(lake, table.id)
+        alone = turned_away.filter(pl.col("batch") == number).is_empty()
+    return _Newest((as_of, number), alone=alone)

@@ -83,9 +83,10 @@ class Marks:
         with storage.lease(self._lake, self._place, holder="ended") as held:
             tx = storage.begin(self._lake, self._place, held, SCHEMA, _PLACEMENT)
             try:
-                for path in self._files_of(batches) if there else []:
-                    rows = scan_files([path], SCHEMA).collect()
-                    tx.rewrite([(path, rows.filter(~pl.col(BATCH).is_in(list(batches))))])
+                others = ~pl.col(BATCH).is_in(list(batches))
+                # looked for again: the lease may have finished what a dead run had begun
+                stale = self._files_of(batches) if storage.exists(self._lake, self._place) else []
+                tx.rewrite(stale, lambda path: scan_files([path], SCHEMA).filter(others).collect())
                 if marks.height:
                     named = marks.select(self._hash(marks), pl.col(ORDER).alias(AT), BATCH, ROW)
                     tx.write(named.sort(BATCH, ROW))

@@ -28,11 +28,13 @@ from lakehouse.ingest.forgiving import Forgiving
 from lakehouse.ingest.keyed import Keyed
 from lakehouse.ingest.occurrence import Occurrence
 from lakehouse.ingest.quarantine import READABLE, Pointers
+from lakehouse.ingest.rawread import in_order, portions
 from lakehouse.ingest.report import IngestReport
 from lakehouse.ingest.standing import Standing
 from lakehouse.ingest.surrogates import of_rows
-from lakehouse.model import BAD, BATCH, BYTES, EXTRA, ROW, EventKind, LedgerEvent, Tier
+from lakehouse.model import BAD, BATCH, BYTES, ROW, EventKind, LedgerEvent, Tier
 from lakehouse.quality import BatchCounts, check_batch, compile_row_checks
+from lakehouse.quality.drift import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +114,7 @@ class Gate:
             self._count_unreadable(bad)
             self._load.turn_away(bad, None)
             raw = raw.filter(pl.col(BAD).is_null())
-        judged = self._pass.judge(self._occurrence.number(raw.drop(BAD, BYTES, EXTRA)))
+        judged = self._pass.judge(self._occurrence.number(raw.drop(BAD, BYTES)))
         failed, ends = self._forgiving.judge(judged)
         self._count(judged.typed, failed, ends)
         good = judged.typed
@@ -185,7 +187,9 @@ class Gate:
         self._load.commit()
         events = self._account.events(table)
         updates = [
-            storage.BatchUpdate(number, "staged", tally.rows, tally.reason, as_of=tally.as_of)
+            storage.BatchUpdate(
+                number, "staged", tally.rows, tally.reason, as_of=tally.as_of, drift=told(table, tally.counts.drift)
+            )
             for number, tally in tallies.items()
         ]
         reports = [report_of(number, tally) for number, tally in tallies.items()]
@@ -193,7 +197,8 @@ class Gate:
             if tally.rows and not tally.was_held:
                 events.append(LedgerEvent(number, table.id, EventKind.HELD, tally.rows, "batch check"))
             reason = f"failed {tally.failed}"
-            updates.append(storage.BatchUpdate(number, "held", tally.rows, reason, self._work.terms))
+            drift = told(table, tally.counts.drift)
+            updates.append(storage.BatchUpdate(number, "held", tally.rows, reason, self._work.terms, drift=drift))
             reports.append(report_of(number, tally, state="held"))
         inputs = {str(table.id.at(Tier.RAW)): raw_version}
         self._rows.wait()
@@ -242,8 +247,11 @@ class Gate:
 
 def from_raw(work: Workplace, batches: Mapping[int, int]) -> Iterator[pl.DataFrame]:
     """The raw rows of batches (number -> rows), as the gateway gave them: batch by batch, in order of rows."""
-    raw = storage.scan(work.lake, work.table.id.at(Tier.RAW))
-    raw = raw if work.raw_form is None else work.raw_form.inward(raw)
+    whole = storage.snapshot(work.lake, work.table.id.at(Tier.RAW))
+    if sum(batches.values()) * 2 > whole.rows and in_order(whole):
+        yield from (_collect(work, part, sort=False) for part in portions(whole, batches, rows=ROWS_AT_ONCE))
+        return
+    raw = whole.scan()
     group: list[int] = []
     waiting = 0
     for number, rows in sorted(batches.items()):
@@ -283,8 +291,9 @@ def finish(work: Workplace) -> IngestReport:
         gate.abandon()
 
 
-def _collect(work: Workplace, rows: pl.LazyFrame) -> pl.DataFrame:
-    frame = rows.collect(engine="streaming").sort(BATCH, ROW)
+def _collect(work: Workplace, rows: pl.LazyFrame, *, sort: bool = True) -> pl.DataFrame:
+    rows = rows if work.raw_form is None else work.raw_form.inward(rows)
+    frame = rows.collect(engine="streaming").sort(BATCH, ROW) if sort else rows.collect()
     stale = work.raw_form is not None and work.raw_form.stale_entity
     return frame.with_columns(of_rows(work.lake, work.table, frame)) if stale else frame
 

@@ -11,7 +11,6 @@ so the manifest knows them by a keyed hash.
 from __future__ import annotations
 
 import datetime as dt
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,10 +20,11 @@ import polars as pl
 from lakehouse import storage
 from lakehouse.contract.model import PATH
 from lakehouse.errors import FileRejectedError, LeaseTakenError, StorageError
-from lakehouse.ingest import ended
 from lakehouse.ingest.applied import noted, require_applied, standing_contract
-from lakehouse.ingest.behind import WriteBehind
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.behind import WriteBehind, ahead
+from lakehouse.ingest.blocks import Delivery, Fingerprint
+from lakehouse.ingest.ended import merge as merge_marks
+from lakehouse.ingest.ended import place as marks_of
 from lakehouse.ingest.gate import Gate, Workplace, finish
 from lakehouse.ingest.landing import discard, drop_expired, folder, set_aside, source_of
 from lakehouse.ingest.quarantine import PLACEMENT
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lakehouse.contract.model import Project, Source, Table
-    from lakehouse.ingest.blocks import Fingerprint
     from lakehouse.storage import Batch, Held, Lake
 
 #: Files of one commit: at most so many, and no further one beyond so many bytes.
 MOST_FILES, MOST_BYTES = 1_000, 256 * 1024 * 1024
 #: Small files are put together until they are worth a pass; a block of a large file is one by itself.
 _ENOUGH_ROWS = 100_000
+#: Files up to so many bytes are reserved together, at most so many.
+_SMALL, _TOGETHER = 256 * 1024, 64
 _TAKEN = frozenset({"raw", "staged", "held"})
 
 
@@ -119,7 +120,7 @@ def leases(lake: Lake, table: Table) -> Generator[tuple[Held, Held]]:
 def tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
     """What is best done at once but may wait: leftovers of a dead run, the tail, the ledger."""
     # raw and staged were recovered when their leases were taken; these two are only taken when there is something to say
-    marks = [ended.place(table.id)] if table.load_mode == "changes" else []
+    marks = [marks_of(table.id)] if table.load_mode == "changes" else []
     for other in (quarantine_of(table.id), storage.LEDGER, *marks):
         storage.recover_if_dirty(lake, other)
     merged: int | None = None
@@ -128,7 +129,7 @@ def tidied(lake: Lake, table: Table, report: IngestReport) -> IngestReport:
             merged = storage.merge_tail(lake, table)
             storage.merge(lake, quarantine_of(table.id), PLACEMENT)
             for _ in marks:
-                ended.merge(lake, table.id)
+                merge_marks(lake, table.id)
     storage.flush_outbox(lake, at_least=storage.WORTH_A_FILE)
     return report if merged is None else replace(report, staged_version=merged)
 
@@ -137,7 +138,10 @@ def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
     chunk: list[Path] = []
     size = 0
     for path in files:
-        length = path.stat().st_size if path.exists() else 0
+        try:
+            length = path.stat().st_size
+        except OSError:  # gone, or not ours to see: reading it says so
+            length = 0
         if chunk and (len(chunk) >= MOST_FILES or size + length > MOST_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -147,11 +151,19 @@ def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
         yield chunk
 
 
+def _size(path: Path) -> int:
+    """The file's size; 0 when it is gone, which shows when it is opened."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 def _take(work: Workplace, chunk: Sequence[Path], *, now: dt.datetime) -> IngestReport:
     """Take the files of one commit; a file that turns out broken halfway is rejected, and the others start anew."""
     spoilt: dict[Path, FileRejectedError] = {}
+    rejected: dict[Path, BatchReport] = {}
     while True:
-        intake = _Intake(work, chunk, now=now, spoilt=spoilt)
+        intake = _Intake(work, chunk, now=now, spoilt=spoilt, rejected=rejected)
         try:
             return intake.run()
         except _SpoiltError as error:
@@ -176,16 +188,34 @@ class _Arrival:
     fingerprint: Fingerprint
 
 
+@dataclass(frozen=True)
+class _Known:
+    """An open file, what it is known by, and why it cannot be read if it cannot."""
+
+    path: Path
+    source: Source | None
+    delivery: Delivery
+    fingerprint: Fingerprint
+    error: FileRejectedError | None = None
+
+
 class _Intake:
     """The files of one raw and one staged commit."""
 
     def __init__(
-        self, work: Workplace, chunk: Sequence[Path], *, now: dt.datetime, spoilt: dict[Path, FileRejectedError]
+        self,
+        work: Workplace,
+        chunk: Sequence[Path],
+        *,
+        now: dt.datetime,
+        spoilt: dict[Path, FileRejectedError],
+        rejected: dict[Path, BatchReport],
     ) -> None:
         self._work = work
         self._chunk = chunk
         self._now = now
         self._spoilt = spoilt
+        self._rejected = rejected  # moved aside already, perhaps before a later file made everything start anew
         self._form = work.raw_form or RawForm.of(work.table, None)
         self._accepted: dict[int, _Arrival] = {}
         self._rows: dict[int, int] = {}
@@ -200,7 +230,7 @@ class _Intake:
         raw = WriteBehind(storage.begin(work.lake, raw_id, work.raw, self._form.schema, placement, append_only=True))
         gate = Gate(work)
         try:
-            for frame in _ahead(_grouped(self._frames())):
+            for frame in ahead(_grouped(self._frames())):
                 surrogates = of_rows(work.lake, work.table, frame)
                 complete = frame.with_columns(surrogates).select(self._form.contract.names)
                 raw.write(self._form.outward(complete))
@@ -213,7 +243,7 @@ class _Intake:
             raw.abandon()
         for arrival in [*self._accepted.values(), *self._leaving]:
             discard(work.lake, work.table, arrival.path, read=arrival.fingerprint, now=self._now)
-        return IngestReport(batches=tuple(self._others)) + report
+        return IngestReport(batches=(*self._others, *self._rejected.values())) + report
 
     def _commit(self, raw: WriteBehind, gate: Gate) -> IngestReport:
         if not self._accepted:
@@ -226,39 +256,59 @@ class _Intake:
         return IngestReport(raw_version=version) + gate.close(version)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        for path in self._chunk:
-            source = source_of(self._work.table, path.name)
-            delivery = Delivery(path, source or self._work.table.sources[0], self._work.table.delivered)
+        for group in _reserved_together(self._chunk):
             with ExitStack() as stack:
-                try:
-                    stack.enter_context(delivery)
-                except FileNotFoundError:
-                    self._others.append(_gone(self._work, path))
-                    continue
-                arrival = self._arrive(path, delivery, source)
-                if arrival is not None:
-                    yield from self._blocks(arrival, delivery)
+                # small files stay in memory once their hash is known, so nothing is opened or read twice
+                known = [one for path in group if (one := self._known(path, stack)) is not None]
+                for one, batch in zip(known, self._reserve(known), strict=True):
+                    if one.error is not None:
+                        self._reject(_Arrival(one.path, batch, one.fingerprint), one.error)
+                        continue
+                    arrival = self._arrive(one, batch)
+                    if arrival is not None:
+                        yield from self._blocks(arrival, one.delivery)
 
-    def _arrive(self, path: Path, delivery: Delivery, source: Source | None) -> _Arrival | None:
-        """Give the file its batch; None when it was taken before, or cannot be taken."""
-        lake, table = self._work.lake, self._work.table
-        fingerprint = delivery.fingerprint()
-        batch = storage.reserve(
-            lake,
-            table.id,
-            source=source.name if source else "",
-            name_hash=entities.name_hash(lake, path.name),
-            sha256=fingerprint.sha256,
-            size=fingerprint.size,
-            landed_at=self._now,
-            delivered_at=_delivered_at(source, path.name),
-        )
-        arrival = _Arrival(path, batch, fingerprint)
+    def _known(self, path: Path, stack: ExitStack) -> _Known | None:
+        """A file and what it is known by; None when it is gone."""
+        table = self._work.table
+        source = source_of(table, path.name)
+        shown = source or table.sources[0]
+        delivery = Delivery(path, shown, table.delivered, drift=table.drift, changes=table.changes)
+        try:
+            stack.enter_context(delivery)
+            return _Known(path, source, delivery, delivery.fingerprint())
+        except FileNotFoundError:
+            self._others.append(_gone(self._work, path))
+            return None
+        except FileRejectedError as error:
+            # Its content is not known, so its batch has none; the reason is recorded all the same.
+            return _Known(path, source, delivery, Fingerprint(0, ""), error)
+
+    def _reserve(self, known: Sequence[_Known]) -> list[Batch]:
+        """Give each file its batch."""
+        lake = self._work.lake
+        files = [
+            storage.Delivered(
+                source=one.source.name if one.source else "",
+                name_hash=entities.name_hash(lake, one.path.name),
+                sha256=one.fingerprint.sha256,
+                size=one.fingerprint.size,
+                landed_at=self._now,
+                delivered_at=_delivered_at(one.source, one.path.name),
+            )
+            for one in known
+        ]
+        return storage.reserve_all(lake, self._work.table.id, files) if files else []
+
+    def _arrive(self, known: _Known, batch: Batch) -> _Arrival | None:
+        """The file on its way in; None when it was taken before, or cannot be taken."""
+        path = known.path
+        arrival = _Arrival(path, batch, known.fingerprint)
         if batch.state in _TAKEN or batch.number in self._accepted:
             self._others.append(_taken(batch))
             self._leaving.append(arrival)
             return None
-        if source is None:
+        if known.source is None:
             self._reject(arrival, FileRejectedError("no source of the contract has such file names"))
             return None
         if self._work.table.order == PATH and batch.delivered_at is None:
@@ -291,7 +341,21 @@ class _Intake:
         lake, table = self._work.lake, self._work.table
         storage.reject(lake, arrival.batch, error.message)
         set_aside(lake, table, arrival.path, now=self._now)
-        self._others.append(BatchReport(arrival.batch.number, "rejected", reason=error.message))
+        self._rejected[arrival.path] = BatchReport(arrival.batch.number, "rejected", reason=error.message)
+
+
+def _reserved_together(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Files that get their batches in one transaction: more and more small ones, so that the first need not wait."""
+    group: list[Path] = []
+    most = 1
+    for path in paths:
+        small = _size(path) <= _SMALL
+        group.append(path)
+        if len(group) >= most or not small:
+            yield group
+            group, most = [], min(2 * most, _TOGETHER)
+    if group:
+        yield group
 
 
 def _gone(work: Workplace, path: Path) -> BatchReport:
@@ -319,15 +383,6 @@ def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
             group, rows = [], 0
     if group:
         yield pl.concat(group)
-
-
-def _ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same frames, the next one read and taken apart in another thread while this one is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(next, frames, None)
-        while (frame := waiting.result()) is not None:
-            waiting = reader.submit(next, frames, None)
-            yield frame
 
 
 def _delivered_at(source: Source | None, name: str) -> dt.datetime | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: Deeper than any feed nests, and far from where a scanner would fail.
 MOST_DEPTH = 100
@@ -103,6 +103,10 @@ def _constant(_: str) -> NoReturn:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant, strict=True
 )
+#: The scanner itself: what `decode` does around it costs as much again.
+_SCAN: Callable[[str, int], tuple[Any, int]] = cast("Any", _DECODER).scan_once
+_SPACE = " \t\r\n"
+_quoted = json.encoder.encode_basestring
 
 
 def parse(line: str) -> dict[str, Any]:
@@ -111,12 +115,15 @@ def parse(line: str) -> dict[str, Any]:
     Raises:
         BadLineError: it is none.
     """
+    line = line.strip(_SPACE)
     try:
-        found = _DECODER.decode(line)
+        found, end = _SCAN(line, 0)
     except RecursionError:
         raise BadLineError(DEEP) from None
-    except ValueError:
+    except (ValueError, StopIteration):
         raise BadLineError(SYNTAX) from None
+    if end != len(line):
+        raise BadLineError(SYNTAX)
     if not isinstance(found, dict):
         raise BadLineError(KIND)
     value = cast("dict[str, Any]", found)
@@ -157,14 +164,14 @@ def text_of(value: Any) -> str | None:
 
 def json_of(value: Any) -> str:
     """A parsed value as JSON again, numbers as they were written."""
-    if isinstance(value, Number):
-        return str(value)
+    if isinstance(value, str):
+        return str(value) if isinstance(value, Number) else _quoted(value)
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value).items()
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{json_of(one)}" for key, one in members) + "}"
+        return "{" + ",".join([f"{_quoted(key)}:{json_of(one)}" for key, one in members]) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(json_of(one) for one in cast("list[Any]", value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[" + ",".join([json_of(one) for one in cast("list[Any]", value)]) + "]"
+    return json.dumps(value)
 
 
 def _opened(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -188,7 +195,7 @@ def _lay(
     for key, value in found.items():
         place = tree.get(key)
         if isinstance(place, int):
-            values[place] = text_of(value)
+            values[place] = value if value is None or isinstance(value, str) else json_of(value)
             seen.add(place)
         elif isinstance(place, dict) and isinstance(value, dict):
             _lay(cast("dict[str, Any]", value), cast("dict[str, Any]", place), f"{above}{key}.", into)

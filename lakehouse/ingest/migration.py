@@ -94,11 +94,16 @@ def rename(lake: Lake, project: Project) -> tuple[str, ...]:
                 held.enter_context(storage.lease(lake, name, holder="apply"))
         if moved:
             put(lake, [renamed(row, table) for row, table in moved])
-    for row, table in moved:
-        before = table_of(row.contract)
-        if before.id.tier is Tier.STAGED and str(before.id) not in tables:
-            landing.move_all(lake, before, table)
+    for name, row in known.items():
+        _move_landing(lake, {row.table, row.home} - tables.keys(), tables[name])
     return tuple(row.table for row, _ in moved)
+
+
+def _move_landing(lake: Lake, before: set[str], table: Table) -> None:
+    """Move files that wait under a name that no table has any more; whoever died here finds the home at least."""
+    for name in before if table.id.tier is Tier.STAGED else ():
+        _, domain, place = name.split(".")
+        landing.move_all(lake, replace(table, id=TableId(Tier.STAGED, domain, place)), table)
 
 
 def _written(table: Table) -> tuple[TableId, ...]:

@@ -110,7 +110,7 @@ class JsonLines:
 
     def _take_alike(self, records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The lines of the first one's shape as a frame, and the other lines."""
-        shape = _shape(records[_LINE].head(_TRIED).to_list(), self._paths)
+        shape = shape_of(records[_LINE].head(_TRIED).to_list(), self._paths)
         nothing = pl.DataFrame(schema={ROW: pl.Int64})
         if shape is None:
             return nothing, records
@@ -198,7 +198,7 @@ def _lines(block: bytes) -> tuple[pl.Series, dict[int, bytes]]:
     return pl.Series(texts, dtype=pl.String), spoilt
 
 
-def _shape(lines: Sequence[str], paths: Paths) -> _Shape | None:
+def shape_of(lines: Sequence[str], paths: Paths) -> _Shape | None:
     """What the first plain line looks like; None when none of them is plain."""
     if not paths.flat:
         return None

@@ -46,8 +46,7 @@ def prove(block: bytes, dialect: Dialect) -> int | None:
         return 0
     if b"\0" in block or _is_special(block, dialect):
         return None
-    returns = block.count(b"\r")
-    if returns and returns != block.count(b"\r\n"):
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return None
     if not _is_text(block):
         return None
@@ -92,15 +91,16 @@ def _prove_quoted(block: bytes, dialect: Dialect) -> int | None:
         kinds = part[places]
         is_quote = kinds == mark
         counted = np.cumsum(is_quote) + quotes
-        if not _quotes_fit(content, places[is_quote] + start, quotes, (comma, mark), doubled=dialect.escape is None):
+        inside = (counted & 1).astype(np.bool_)  # of a quote: it opens
+        if not _quotes_fit(content, places + start, (is_quote & inside, is_quote & ~inside), dialect):
             return None
-        outside = kinds[~is_quote & (counted % 2 == 0)]
+        outside = kinds[~(is_quote | inside)]
         ends = _in_step(outside == _LF, seen % width, width)
         idle = 0 if ends else idle + 1
         if ends is None or _may_be_long(idle):
             return None
         seen += outside.size
-        quotes += int(is_quote.sum())
+        quotes += int(np.count_nonzero(is_quote))
     return seen // width if seen % width == 0 and quotes % 2 == 0 else None
 
 
@@ -115,22 +115,32 @@ def _may_be_long(idle: int) -> bool:
     return (idle + 2) * _STEP > splitter.MAX_RECORD
 
 
-def _quotes_fit(content: np.ndarray, places: np.ndarray, before: int, kinds: tuple[int, int], *, doubled: bool) -> bool:
+def _quotes_fit(
+    content: np.ndarray, places: np.ndarray, quotes: tuple[np.ndarray, np.ndarray], dialect: Dialect
+) -> bool:
     """Whether opening quotes stand at a field's start, closing ones at its end, and others are doubled.
 
-    A quote that opens right after one that closed is the second half of a doubled quote.
+    Outside quotes every delimiter, line feed and quote is among the places. So it is enough that an opening quote comes
+    right after one of them, and a closing one right before; one that opens right after one that closed is the second half
+    of a doubled quote. Before a line feed there may be a carriage return.
     """
-    comma, mark = kinds
-    opening = places[before % 2 :: 2]
-    closing = places[1 - before % 2 :: 2]
-    left = content[opening[opening > 0] - 1]
-    starts = (left == comma) | (left == _LF)
-    if not (starts | (left == mark) if doubled else starts).all():
+    opening, closing = quotes
+    if not places.size:
+        return True
+    doubled = dialect.escape is None
+    close = np.diff(places) == 1
+    if (opening[1:] & ~close).any() or not (doubled or not (closing[:-1] & opening[1:] & close).any()):
         return False
-    # The block ends with a line feed, so no quote is its last byte.
-    right = content[closing + 1]
-    ends = (right == comma) | (right == _LF) | (right == _CR)
-    return bool((ends | (right == mark) if doubled else ends).all())
+    apart = places[:-1][closing[:-1] & ~close]
+    if apart.size and not (content[apart + 1] == _CR).all():
+        return False
+    # At the edges of a step the neighbours are looked at. The block ends with a line feed: no quote is its last byte,
+    # and what stands before its first byte is as good as a line feed.
+    around = {dialect.delimiter[0], _LF, *((dialect.quote or b"") if doubled else b"")}
+    first, last = int(places[0]), int(places[-1])
+    if opening[0] and int(content[first - 1]) not in around:
+        return False
+    return not closing[-1] or int(content[last + 1]) in {*around, _CR}
 
 
 def _is_text(block: bytes) -> bool:

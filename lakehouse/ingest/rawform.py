@@ -54,13 +54,14 @@ class RawForm:
         return RawForm(contract, schema, {**own, **names}, late, said["entity"] != entity_digest(table))
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """Columns of the contract that raw does not have."""
-        return tuple(name for name in self.contract.names if name not in self.names)
+    def _plain(self) -> bool:
+        """Whether raw is just as the contract has it."""
+        same = all(name == raw for name, raw in self.names.items())
+        return same and not self.late and self.schema.names == self.contract.names
 
     def outward(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows with the contract's names as raw keeps them."""
-        if self.schema.names == list(self.names.values()) == list(self.names):
+        if self._plain:
             return frame
         inverse = {raw: name for name, raw in self.names.items()}
         return frame.select(
@@ -70,7 +71,7 @@ class RawForm:
 
     def inward(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Raw's rows with the contract's names."""
-        if self.schema.names == list(self.names.values()) == list(self.names):
+        if self._plain:
             return rows
         return rows.select(self._read(name) for name in self.contract.names)
 

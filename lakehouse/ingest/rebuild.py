@@ -20,6 +20,7 @@ from lakehouse.contract.change import Kind
 from lakehouse.errors import RefusedError
 from lakehouse.ingest.anew import Anew
 from lakehouse.ingest.applied import changes_since, require_applied, standing_contract
+from lakehouse.ingest.behind import ahead
 from lakehouse.ingest.gate import Gate, Workplace, from_raw
 from lakehouse.ingest.gateway import leases, tidied
 from lakehouse.ingest.rawform import RawForm, extended, first
@@ -130,7 +131,7 @@ def _gate_anew(work: Workplace, progress: Progress | None) -> IngestReport:
     try:
         for number in rows:
             gate.expect(number)
-        for frame in from_raw(work, rows):
+        for frame in ahead(from_raw(work, rows)):
             gate.take(frame)
             done += frame.height
             if progress is not None:

@@ -64,7 +64,10 @@ class KeyFilter:
         if self._words is None:
             self._words = np.zeros(_WORDS, dtype=np.uint64)
         places, bits = _bits(hashes)
-        np.bitwise_or.at(self._words, places, bits)
+        self._words[places] |= bits
+        # of two hashes in one word the later wrote over the earlier: these few are put in one by one, at ten times the cost
+        lost = (self._words[places] & bits) != bits
+        np.bitwise_or.at(self._words, places[lost], bits[lost])
 
 
 @dataclass(frozen=True)

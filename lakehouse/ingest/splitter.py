@@ -248,6 +248,9 @@ def _plain(run: bytes, dialect: Dialect) -> bytes:
     escape, mark = dialect.escape, dialect.quote or b""
     if escape is None or escape not in run:
         return run
+    if escape + escape not in run:
+        # No plain field holds a quote, so an escaped one is within quotes wherever it stands.
+        return run.replace(escape + mark, mark + mark)
 
     def doubled(match: re.Match[bytes]) -> bytes:
         value = match.group()

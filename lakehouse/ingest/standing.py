@@ -1,7 +1,7 @@
 """A staged table as it would stand if the transaction were committed now: files that are there, and files just written.
 
 Rows are looked up by key and files rewritten in the same transaction, so that a run, however many batches it takes, is one
-version. A file is read whole to be rewritten, some at a time: memory does not grow with the table.
+version. A file is read whole to be rewritten, two at a time: memory does not grow with the table.
 """
 
 # pyarrow ships without types.
@@ -19,16 +19,13 @@ from lakehouse.ingest.versions import closed, without
 from lakehouse.storage.read import scan_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import pyarrow as pa
 
     from lakehouse.contract.model import Table
     from lakehouse.ingest.behind import WriteBehind
     from lakehouse.storage import Lake
-
-#: Rows of files that are read at once to be rewritten.
-ROWS_AT_ONCE = 250_000
 
 
 class Standing:
@@ -45,10 +42,8 @@ class Standing:
     def __init__(self, lake: Lake, table: Table, rows: WriteBehind, schema: pa.Schema, *, anew: bool) -> None:
         self.rows = rows
         self._schema = schema
-        self._there: dict[str, int | None] = {}
-        if not anew and storage.exists(lake, table.id):
-            present = storage.snapshot(lake, table.id)
-            self._there = dict(zip(present.files, present.file_rows, strict=True))
+        present = () if anew or not storage.exists(lake, table.id) else storage.snapshot(lake, table.id).files
+        self._there = dict.fromkeys(present)
 
     @property
     def there(self) -> list[str]:
@@ -71,25 +66,11 @@ class Standing:
         self.rows.wait()
         leaving = gone.partition_by(PLACE, as_dict=True)
         closing = ended.partition_by(PLACE, as_dict=True)
-        for group in self._groups(touched):
-            kept: list[tuple[str, pl.DataFrame]] = []
-            for path in group:
-                frame = scan_files([path], self._schema).collect()
-                frame = without(frame, leaving.get((path,), gone.clear()))
-                kept.append((path, closed(frame, closing.get((path,), ended.clear()))))
-            self.rows.tx.rewrite(kept)
+
+        def kept(path: str) -> pl.DataFrame:
+            rows = without(scan_files([path], self._schema).collect(), leaving.get((path,)))
+            return closed(rows, closing.get((path,)))
+
+        self.rows.tx.rewrite(touched, kept)
         for path in touched:
             self._there.pop(path, None)
-
-    def _groups(self, paths: Iterable[str]) -> Iterator[list[str]]:
-        counted = {f"{self.rows.tx.uri}/{file.path}": file.rows for file in self.rows.tx.files} | self._there
-        group: list[str] = []
-        rows = 0
-        for path in paths:
-            group.append(path)
-            rows += counted.get(path) or ROWS_AT_ONCE
-            if rows >= ROWS_AT_ONCE:
-                yield group
-                group, rows = [], 0
-        if group:
-            yield group

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 MOMENT = pl.Datetime("us", "UTC")
+_PLACE = "__place_in_file"
 
 
 class Orders:
@@ -54,11 +55,12 @@ class Orders:
         return as_moment.dt.epoch("us").alias(ORDER)
 
     def deliveries(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Each delivery's order by its file name (null when that says nothing) and source; those of `rows` at least."""
+        """Each delivery's order by its file name, and its source; those of `rows` at least."""
         wanted = rows.select(pl.col(BATCH).unique())
         if wanted.join(self._known, on=BATCH, how="anti").height:
             manifest = storage.batches(self._lake, self._table.id)
-            order = pl.col("delivered_at").dt.epoch("us").alias(ORDER)
+            # The gateway takes no file whose name is silent; one that came under an earlier contract was true when it came.
+            order = pl.coalesce("delivered_at", "landed_at").dt.epoch("us").alias(ORDER)
             self._known = manifest.select(pl.col("number").alias(BATCH), order, "source")
         return self._known
 
@@ -69,9 +71,9 @@ def opened(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(start, pl.lit(None, MOMENT).alias(VALID_TO))
 
 
-def closed(rows: pl.DataFrame, ended: pl.DataFrame) -> pl.DataFrame:
+def closed(rows: pl.DataFrame, ended: pl.DataFrame | None) -> pl.DataFrame:
     """The rows with the ends that have changed (`_batch`, `_row`, `_valid_to`)."""
-    if ended.is_empty():
+    if ended is None or ended.is_empty():
         return rows
     ends = ended.select(BATCH, ROW, pl.col(VALID_TO).alias("__end"), pl.lit(value=True).alias("__changed"))
     joined = rows.join(ends, on=[BATCH, ROW], how="left", maintain_order="left")
@@ -79,6 +81,12 @@ def closed(rows: pl.DataFrame, ended: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(end.alias(VALID_TO)).drop("__end", "__changed")
 
 
-def without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+def without(rows: pl.DataFrame, gone: pl.DataFrame | None) -> pl.DataFrame:
     """The rows but those that are gone (`_batch`, `_row`)."""
-    return rows.join(gone, on=[BATCH, ROW], how="anti", maintain_order="left") if gone.height else rows
+    if gone is None or gone.is_empty():
+        return rows
+    # Row numbers alone rule nearly all rows out: a third of the time of a join of all of them.
+    near = rows.select(BATCH, ROW).with_row_index(_PLACE).filter(pl.col(ROW).is_in(gone[ROW].implode()))
+    leaving = near.join(gone, on=[BATCH, ROW], how="semi")[_PLACE]
+    stays = pl.repeat(value=True, n=rows.height, dtype=pl.Boolean, eager=True).scatter(leaving, values=False)
+    return rows.filter(stays)

@@ -19,12 +19,13 @@ from pydantic import Field
 from lakehouse.contract.model import Project, Table
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.access import DBT, LAKE, REQUEST_TAG, DbtAccess, LakeAccess
-from lakehouse.orchestration.checks import check_specs
+from lakehouse.orchestration.checks import check_specs, referred_to
 from lakehouse.orchestration.metadata import asset_key, spec
 
 if TYPE_CHECKING:
     from lakehouse.orchestration.steps import Step
 
+PRIORITY_TAG = "dagster/priority"
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
@@ -45,6 +46,8 @@ def delivered(project: Project, table: Table) -> dg.AssetsDefinition:
         name=f"take_{table.id.domain}_{table.id.table}",
         specs=[spec(table, tier=Tier.RAW), spec(table)],
         check_specs=check_specs(table),
+        # Within a run, what others refer to comes first; it is no lineage, so that it is no dependency of the asset.
+        op_tags={PRIORITY_TAG: str(referred_to(project, table.id))},
         required_resource_keys={LAKE},
         can_subset=True,
     )
@@ -141,6 +144,10 @@ def _reported(context: dg.AssetExecutionContext, table: Table, step: "Step") -> 
             context.log_event(cast("Any", _evaluation(event)))
             if not event.passed and event.severity is dg.AssetCheckSeverity.ERROR:
                 refused.append(f"blocking check `{event.check_name}` failed")
+    beside = context.run.asset_selection
+    for event in step.others:
+        if beside is not None and event.asset_key not in beside:  # who is in this run comes later and tells by itself
+            context.log_event(cast("Any", _evaluation(event)))
     yield from chosen
     if refused:
         # INVARIANT: a held batch fails the step, so that nothing after it runs in this run.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from lakehouse.contract.model import Check, CheckKind, Table
-from lakehouse.model import Tier
+from lakehouse.contract.model import Check, CheckKind, Project, Rule, Table
+from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.metadata import asset_key
 
 
@@ -58,6 +58,18 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         )
         for check in table.checks
     ]
+
+
+def referred_to(project: Project, table: TableId, seen: frozenset[TableId] = frozenset()) -> int:
+    """How long the longest chain of foreign keys is that ends at the table; 0 when none does."""
+    others = {
+        other.id
+        for other in project.tables
+        for check in other.checks
+        if check.rule is Rule.FOREIGN_KEY and check.target == table
+    }
+    below = seen | {table}
+    return max((1 + referred_to(project, other, below) for other in others - below), default=0)
 
 
 def promise(check: Check) -> str:

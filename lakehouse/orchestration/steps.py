@@ -23,7 +23,7 @@ from lakehouse.orchestration.access import DbtAccess, LakeAccess
 from lakehouse.orchestration.checks import check_result
 from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.orchestration.metadata import asset_key
-from lakehouse.orchestration.verdicts import ingest_outcomes, judge, own_tests, standing_outcomes
+from lakehouse.orchestration.verdicts import ingest_outcomes, judge, judge_referring, own_tests, standing_outcomes
 from lakehouse.storage import Lake
 
 Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -31,10 +31,14 @@ Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 @dataclass(frozen=True)
 class Step:
-    """What to tell Dagster, and what was refused: batches held, files rejected, tests failed."""
+    """What to tell Dagster, and what was refused: batches held, files rejected, tests failed.
+
+    `others` are checks of tables that refer to this one, judged again because it changed.
+    """
 
     events: tuple[Event, ...]
     refused: tuple[str, ...] = ()
+    others: tuple[dg.AssetCheckResult, ...] = ()
 
 
 def take(access: LakeAccess, project: Project, table: Table, *, request: str | None) -> Step:
@@ -58,7 +62,12 @@ def take(access: LakeAccess, project: Project, table: Table, *, request: str | N
         events: list[Event] = [_materialized(lake, table.id.at(Tier.RAW), rows_read=figures["rows_read"])]
         if not refused or any(batch.state == "staged" for batch in report.batches):
             events.append(_materialized(lake, table.id, **figures))
-    return Step((*events, *(check_result(table, outcome) for outcome in outcomes)), refused)
+        others = judge_referring(lake, project, table)
+    return Step(
+        (*events, *(check_result(table, outcome) for outcome in outcomes)),
+        refused,
+        tuple(check_result(other, outcome) for other, judged in others for outcome in judged),
+    )
 
 
 def model(access: LakeAccess, project: Project, table: Table, *, dbt: DbtAccess) -> Step:
@@ -156,6 +165,8 @@ def _figures(report: IngestReport) -> dict[str, int]:
         "rows_quarantined": sum(batch.quarantined for batch in report.batches),
         "rows_duplicate": sum(batch.duplicate for batch in report.batches),
         "rows_conflict": sum(batch.conflict for batch in report.batches),
+        "rows_superseded": sum(batch.superseded for batch in report.batches),
+        "rows_deleted": sum(batch.deleted for batch in report.batches),
     }
 
 

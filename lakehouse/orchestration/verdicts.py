@@ -109,6 +109,26 @@ def judge(
     return outcomes
 
 
+def judge_referring(lake: Lake, project: Project, table: Table) -> list[tuple[Table, list[Outcome]]]:
+    """Judge staged tables again whose foreign keys point to this one, which has just changed.
+
+    Files land in any order: whoever came before what it refers to has failed, and would stay so until its own next file.
+    A table whose rows can vanish may also leave others behind.
+
+    Returns:
+        Each table that was judged, with the outcomes of those foreign keys.
+    """
+    found: list[tuple[Table, list[Outcome]]] = []
+    for other in project.tables:
+        keys = {check.name for check in other.checks if check.rule is Rule.FOREIGN_KEY and check.target == table.id}
+        if not keys or other.id == table.id or other.id.tier is not Tier.STAGED or not storage.exists(lake, other.id):
+            continue
+        if table.load_mode != "append" or keys & set(storage.failed_checks(lake, other.id) or ()):
+            outcomes = judge(lake, project, other, earlier=standing_outcomes(lake, other))
+            found.append((other, [outcome for outcome in outcomes if outcome.check.name in keys]))
+    return found
+
+
 def own_tests(table: Table, failed_tests: Collection[str]) -> list[str]:
     """The failed tests that somebody wrote for dbt alone: no check of the contract shows them."""
     made = {dbt_test_name(table.id, check.name) for check in table.checks}

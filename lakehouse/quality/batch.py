@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lakehouse.contract.model import Check, CheckKind, Rule
+from lakehouse.quality.drift import MISSING, UNKNOWN, VALUES
 from lakehouse.quality.result import CheckResult, failed_counts, verdict
 from lakehouse.quality.rules import lengths, mistake, subject
 
@@ -28,6 +29,8 @@ class BatchCounts:
         self.failed: dict[str, int] = {check.name: 0 for check in self.checks}
         shares = [check for check in table.checks_of(CheckKind.BATCH) if check.rule is Rule.NULL_SHARE]
         self.nulls: dict[str, int] = {subject(check, table).name: 0 for check in shares}
+        #: In which ways rows differed from the contract; empty for a table that freezes all of it.
+        self.drift: dict[str, int] = {}
 
     def add(self, typed: pl.DataFrame, failed: pl.Series) -> None:
         """Counts one block, as `RowPass.judge` gave it; derived columns may have been added."""
@@ -40,6 +43,9 @@ class BatchCounts:
             self.failed[check.name] += count
         for name in self.nulls:
             self.nulls[name] += good[name].null_count()
+        for name in (UNKNOWN, MISSING, VALUES):
+            if name in typed.columns:
+                self.drift[name] = self.drift.get(name, 0) + int(typed[name].sum())
 
 
 def check_batch(table: Table, counts: BatchCounts) -> list[CheckResult]:
@@ -70,5 +76,8 @@ def _judged(check: Check, table: Table, counts: BatchCounts) -> CheckResult:
             return row_count(check, counts.rows)
         case Rule.NULL_SHARE:
             return verdict(check, failed=counts.nulls[subject(check, table).name], rows=counts.good)
+        case Rule.TYPE:
+            types = [one.name for one in table.checks_of(CheckKind.ROW) if one.rule is Rule.TYPE]
+            return verdict(check, failed=sum(counts.failed[name] for name in types), rows=counts.rows)
         case _:
             raise mistake(check, f"rule `{check.rule}` does not judge a batch")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from lakehouse.contract.model import CheckKind, Logical, Rule
+from lakehouse.contract.model import CheckKind, Drift, Logical, Rule
 from lakehouse.errors import ContractError, SchemaMismatchError
-from lakehouse.model import Finding, Level, Tier
-from lakehouse.quality.convert import delivered, kept, parsed, polars_type, try_type
+from lakehouse.model import EXTRA, Finding, Level, Tier
+from lakehouse.quality.convert import delivered, kept, parsed, polars_type, transformed, try_type
+from lakehouse.quality.drift import MISSING, UNKNOWN, VALUES, marks, staged_extra
 from lakehouse.quality.result import Judged
 from lakehouse.quality.rules import broken, subject, values_of
 
@@ -40,6 +41,7 @@ class RowPass:
     texts: tuple[pl.Expr, ...]
     parsed: tuple[pl.Expr, ...]
     kept: tuple[pl.Expr, ...]
+    drift: tuple[pl.Expr, ...]
     on_text: pl.Expr
     on_typed: pl.Expr
 
@@ -53,9 +55,18 @@ class RowPass:
         _need_type_checks(self.table)
         names = [column.name for column in self.columns]
         _require(text_frame.schema, dict.fromkeys(names, pl.String()), self.table)
-        others = [name for name in text_frame.columns if name not in names]
-        steps = text_frame.lazy().select(*self.texts, *others).select(*self.parsed, *others).with_columns(*self.kept)
-        return self._judged(steps.select(*names, *others, self.on_text).collect())
+        made = [column.name for column in self.table.columns if column.transform]
+        others = [name for name in text_frame.columns if name not in names and name not in made]
+        rows = text_frame.lazy()
+        if self.drift:
+            if EXTRA not in others:
+                rows, others = rows.with_columns(pl.lit(None, pl.String).alias(EXTRA)), [*others, EXTRA]
+            rows, others = rows.with_columns(marks()), [*others, UNKNOWN, MISSING]
+        steps = rows.select(*self.texts, *others).select(*self.parsed, *others).with_columns(*self.kept)
+        if self.drift:
+            # In its own step: what was refused shows only once values are narrowed.
+            steps, others = steps.with_columns(*self.drift), [*others, VALUES]
+        return self._judged(steps.select(*names, *made, *others, self.on_text).collect())
 
     def judge_typed(self, frame: pl.DataFrame) -> Judged:
         """Judges rows that already have the contract's types.
@@ -83,7 +94,13 @@ def compile_row_checks(table: Table) -> RowPass:
     columns = table.delivered
     for column in columns:
         try_type(column)
-    present = [pl.col(one.name).is_not_null().alias(_present(one)) for one in columns if _converts(one)]
+    made = [column for column in table.columns if column.transform]
+    converted = [column for column in table.columns if _converts(column)]
+    present = [pl.col(_text_of(one)).is_not_null().alias(_present(one)) for one in converted]
+    native = any(source.format in {"parquet", "arrow"} for source in table.sources)
+    values = [*(parsed(one, native=native) for one in columns), *(transformed(one) for one in made)]
+    refusable = [one for one in converted if one.transform is None and table.drift.type == "evolve"]
+    values += [pl.col(one.name).alias(_refused(one)) for one in refusable]
     text_values = {column.name: pl.col(column.name) for column in table.columns}
     typed_values = values_of(table)
     return RowPass(
@@ -91,26 +108,59 @@ def compile_row_checks(table: Table) -> RowPass:
         checks=checks,
         columns=columns,
         texts=tuple(delivered(column) for column in columns),
-        parsed=(*(parsed(one.name, one.type, where=one.where) for one in columns), *present),
-        kept=tuple(kept(column.name, column.type) for column in columns),
+        parsed=(*values, *present),
+        kept=tuple(kept(column.name, column.type) for column in [*columns, *made]),
+        drift=_drift(table, converted, refusable) if table.drift != Drift() else (),
         on_text=_mask([_broken_text(check, table, text_values) for check in checks]),
         on_typed=_mask([broken(check, table, typed_values) for check in checks]),
     )
 
 
 def _converts(column: Column) -> bool:
-    return column.derived is None and column.type.logical is not Logical.STRING
+    """Whether the column's text can be no value of it."""
+    plain = column.derived is None and column.type.logical is not Logical.STRING
+    return plain or column.transform is not None
+
+
+def _text_of(column: Column) -> str:
+    return column.name if column.transform is None else column.transform.source
 
 
 def _present(column: Column) -> str:
     return f"__present_{column.name}"
 
 
+def _refused(column: Column) -> str:
+    return f"__text_{column.name}"
+
+
+def _unread(column: Column) -> pl.Expr:
+    """Whether there was text that is no value."""
+    return pl.col(_present(column)) & pl.col(column.name).is_null()
+
+
+def _drift(table: Table, converted: list[Column], refusable: list[Column]) -> tuple[pl.Expr, ...]:
+    """What staged keeps of what differs, and how many values of a row were left out."""
+    left_out = [_unread(one).cast(pl.UInt16) for one in converted] if _forgives_types(table) else []
+    refused = {one.path: pl.when(_unread(one)).then(pl.col(_refused(one))) for one in refusable}
+    count = pl.sum_horizontal(left_out) if left_out else pl.lit(0, pl.UInt16)
+    return staged_extra(table, refused), count.alias(VALUES)
+
+
+def _forgives_types(table: Table) -> bool:
+    """Whether a value of another type costs itself and not its row."""
+    return table.drift.type in {"discard_value", "evolve"}
+
+
 def _broken_text(check: Check, table: Table, values: dict[str, pl.Expr]) -> pl.Expr | None:
+    if check.rule is Rule.UNKNOWN:
+        return pl.col(UNKNOWN)
+    if check.rule is Rule.MISSING:
+        return pl.col(MISSING)
     column = subject(check, table)
     if _converts(column) and check.rule is Rule.TYPE:
-        return pl.col(_present(column)) & pl.col(column.name).is_null()
-    if _converts(column) and check.rule is Rule.REQUIRED:
+        return None if _forgives_types(table) else _unread(column)
+    if _converts(column) and check.rule is Rule.REQUIRED and not _forgives_types(table):
         return ~pl.col(_present(column))
     return broken(check, table, values)
 

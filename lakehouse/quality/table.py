@@ -14,6 +14,7 @@ import polars as pl
 from lakehouse.contract.canonical import canonical
 from lakehouse.contract.model import Check, CheckKind, Logical, Rule
 from lakehouse.errors import SchemaMismatchError
+from lakehouse.model import VALID_TO
 from lakehouse.quality.batch import row_count
 from lakehouse.quality.result import CheckResult, verdict
 from lakehouse.quality.rowpass import require_types
@@ -39,7 +40,7 @@ def check_table(table: Table, scan: Callable[[TableId], pl.LazyFrame]) -> list[C
     results: list[CheckResult] = []
     for check in table.checks_of(CheckKind.TABLE):
         if check.rule is Rule.UNIQUE:
-            results.append(_unique(check, scan(table.id)))
+            results.append(_unique(check, _true_now(table, scan(table.id))))
         elif check.rule is Rule.FOREIGN_KEY:
             results.append(_foreign_key(check, table, scan))
         elif check.rule is not Rule.CONSERVED:
@@ -75,6 +76,11 @@ def _count(check: Check, table: Table, values: dict[str, pl.Expr]) -> pl.Expr:
         return values[subject(check, table).name].is_null().sum()
     condition = broken(check, table, values)
     return pl.lit(0) if condition is None else condition.sum()
+
+
+def _true_now(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows but those that have ended: with history a key has many versions, of which one is true."""
+    return rows.filter(pl.col(VALID_TO).is_null()) if table.versioned else rows
 
 
 def _unique(check: Check, rows: pl.LazyFrame) -> CheckResult:

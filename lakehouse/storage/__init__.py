@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lakehouse.storage.layout import Placement
     from lakehouse.storage.leases import Held, is_held
     from lakehouse.storage.ledger import LEDGER, WORTH_A_FILE, Balance, balance, flush_outbox, read_ledger
-    from lakehouse.storage.manifest import Batch, batches, get_batch, reject, reserve
+    from lakehouse.storage.manifest import Batch, Delivered, batches, get_batch, reject, reserve, reserve_all
     from lakehouse.storage.merging import merge, merge_tail
     from lakehouse.storage.read import (
         Figures,
@@ -48,7 +48,14 @@ if TYPE_CHECKING:
     )
     from lakehouse.storage.recovery import fence, lease, recover, recover_if_dirty
     from lakehouse.storage.replacing import replace
-    from lakehouse.storage.verdicts import failed_checks, get_request, put_request, record_verdict, require_passed
+    from lakehouse.storage.verdicts import (
+        failed_checks,
+        get_request,
+        is_judged,
+        put_request,
+        record_verdict,
+        require_passed,
+    )
     from lakehouse.storage.views import duckdb_view
 
 _PLACES = {
@@ -71,7 +78,7 @@ _PLACES = {
     "layout": ("Placement",),
     "leases": ("Held", "is_held"),
     "ledger": ("LEDGER", "WORTH_A_FILE", "Balance", "balance", "flush_outbox", "read_ledger"),
-    "manifest": ("Batch", "batches", "get_batch", "reject", "reserve"),
+    "manifest": ("Batch", "Delivered", "batches", "get_batch", "reject", "reserve", "reserve_all"),
     "merging": ("merge", "merge_tail"),
     "read": (
         "Figures",
@@ -87,7 +94,7 @@ _PLACES = {
     "recovery": ("fence", "lease", "recover", "recover_if_dirty"),
     "replacing": ("replace",),
     "views": ("duckdb_view",),
-    "verdicts": ("failed_checks", "get_request", "put_request", "record_verdict", "require_passed"),
+    "verdicts": ("failed_checks", "get_request", "is_judged", "put_request", "record_verdict", "require_passed"),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -100,6 +107,7 @@ __all__ = [
     "BatchUpdate",
     "ControlDatabase",
     "DataFile",
+    "Delivered",
     "Figures",
     "Held",
     "Lake",
@@ -129,6 +137,7 @@ __all__ = [
     "inputs_of",
     "intent_table",
     "is_held",
+    "is_judged",
     "lease",
     "lease_table",
     "merge",
@@ -147,6 +156,7 @@ __all__ = [
     "request_table",
     "require_passed",
     "reserve",
+    "reserve_all",
     "scan",
     "snapshot",
     "table_figures",

@@ -31,7 +31,7 @@ from lakehouse.storage.protocol import Design, append_only_refused, commit_chang
 from lakehouse.storage.statistics import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lakehouse.storage.leases import Held
 
 WRITERS = 2
+MOST_REWRITTEN = 32  # files between two looks at the lease
 SMALL_ROW_GROUP, ROW_GROUP = 32_768, 262_144
 
 
@@ -106,30 +107,36 @@ class Transaction:
         self._files += written
         return written
 
-    def rewrite(self, kept: Iterable[tuple[str, pl.DataFrame]]) -> None:
+    def rewrite(self, paths: Sequence[str], kept: Callable[[str], pl.DataFrame]) -> None:
         """Let the commit replace files by others with some of their rows: same level, same months, same order.
 
         Args:
-            kept: files of the table or of this transaction, relative to the table or absolute, each with what stays of
-                it in its order; a file of which nothing stays is just removed.
+            paths: files of the table or of this transaction, relative to the table or absolute.
+            kept: what stays of a file's rows, in their order; asked in several threads. A file of which nothing stays is
+                just removed.
 
         Raises:
             RefusedError: the table is append-only.
         """
         self._require_open()
-        self._keep_lease()
-        named = [(path.removeprefix(self.uri + "/"), frame) for path, frame in kept]
-        for _, frame in named:
+
+        def rewritten(numbered: tuple[int, str]) -> DataFile | None:
+            number, path = numbered
+            frame = kept(path)
             self._require_schema(frame)
-        parts = [kept_part(path, frame, self.placement) for path, frame in named if frame.height]
-        numbered = list(enumerate(parts, start=self._numbered))
-        self._numbered += len(numbered)
-        with ThreadPoolExecutor(WRITERS) as pool:
-            written = list(pool.map(self._put, numbered))
-        ours = {file.path for file in self._files}
-        self.discard(path for path, _ in named if path in ours)
-        self.remove(path for path, _ in named if path not in ours)
-        self._files += written
+            return self._put((number, kept_part(path, frame, self.placement))) if frame.height else None
+
+        for start in range(0, len(paths), MOST_REWRITTEN):
+            self._keep_lease()
+            some = [path.removeprefix(self.uri + "/") for path in paths[start : start + MOST_REWRITTEN]]
+            numbered = list(enumerate(paths[start : start + MOST_REWRITTEN], start=self._numbered))
+            self._numbered += len(numbered)
+            with ThreadPoolExecutor(WRITERS) as pool:
+                written = [file for file in pool.map(rewritten, numbered) if file is not None]
+            ours = {file.path for file in self._files}
+            self._files += written
+            self.discard(path for path in some if path in ours)
+            self.remove(path for path in some if path not in ours)
 
     @property
     def files(self) -> tuple[DataFile, ...]:

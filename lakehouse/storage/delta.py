@@ -128,8 +128,9 @@ def require_schema(table: DeltaTable, schema: pa.Schema, *, where: str) -> None:
     """Refuse any difference between the table's schema and this one (trap 1: writers cast silently)."""
     if same_schema(table, schema):
         return
-    present = {item.name: item for item in table_schema(table)}
-    wanted = {item.name: item for item in schema}
+    # not the fields themselves: pyarrow cannot compare one with None
+    present = {item.name: (item.type, item.nullable) for item in table_schema(table)}
+    wanted = {item.name: (item.type, item.nullable) for item in schema}
     odd = sorted(n for n in present.keys() | wanted.keys() if present.get(n) != wanted.get(n))
     named = ", ".join(f"`{name}`" for name in odd) or "the order of columns"
     raise SchemaMismatchError(

@@ -197,14 +197,7 @@ def _close(connection: sa.Connection, intent: Intent, *, state: str) -> bool:
 
 
 def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
-    for update in intent.body["batches"]:
-        told = ("state", "rows", "reason", "terms", "as_of", "drift")
-        values = {name: update[name] for name in told if update.get(name) is not None}
-        if update["state"] != "held":
-            values |= {name: values.get(name) for name in ("reason", "terms")}
-        if update["state"] in {"staged", "held"}:
-            values["drift"] = update.get("drift")
-        connection.execute(batch_table.update().where(batch_table.c.number == update["number"]).values(values))
+    _apply_updates(connection, intent.body["batches"])
     for each in intent.body.get("applied", ()):
         put_applied(connection, Applied(**each), at=at)
     names = ("batch", "table_id", "kind", "count", "cause")
@@ -218,6 +211,23 @@ def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
     for start in range(0, len(flushed), 500):
         some = flushed[start : start + 500]
         connection.execute(outbox_table.delete().where(outbox_table.c.event_id.in_(some)))
+
+
+def _apply_updates(connection: sa.Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+    """The manifest's news; one statement for all batches of which the same columns change."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for update in updates:
+        told = ("state", "rows", "reason", "terms", "as_of", "drift")
+        values = {name: update[name] for name in told if update.get(name) is not None}
+        if update["state"] != "held":
+            values |= {name: values.get(name) for name in ("reason", "terms")}
+        if update["state"] in {"staged", "held"}:
+            values["drift"] = update.get("drift")
+        alike.setdefault(tuple(sorted(values)), []).append({**values, "of_batch": update["number"]})
+    for names, rows in alike.items():
+        mine = batch_table.c.number == sa.bindparam("of_batch")
+        statement = batch_table.update().where(mine).values({name: sa.bindparam(name) for name in names})
+        connection.execute(statement, rows)
 
 
 def put_applied(connection: sa.Connection, applied: Applied, *, at: int) -> None:

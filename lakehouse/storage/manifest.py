@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from lakehouse.errors import StorageError
 from lakehouse.storage.control import batch_table, from_micros, to_micros
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     from lakehouse.storage.lake import Lake, Target
 
@@ -70,6 +71,18 @@ class Batch:
     drift: str | None = None
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """What a delivered file is known by, and when it came."""
+
+    source: str
+    name_hash: str
+    sha256: str
+    size: int
+    landed_at: dt.datetime
+    delivered_at: dt.datetime | None = None
+
+
 def reserve(
     lake: Lake,
     table: Target,
@@ -82,33 +95,42 @@ def reserve(
     delivered_at: dt.datetime | None = None,
 ) -> Batch:
     """The batch of a delivered file: a new one, or the one it already has."""
-    same = sa.and_(
-        batch_table.c.table_id == lake.key(table),
-        batch_table.c.source == source,
-        batch_table.c.name_hash == name_hash,
-        batch_table.c.sha256 == sha256,
-    )
+    return reserve_all(lake, table, [Delivered(source, name_hash, sha256, size, landed_at, delivered_at)])[0]
+
+
+def reserve_all(lake: Lake, table: Target, files: Sequence[Delivered]) -> list[Batch]:
+    """The batches of delivered files in one transaction; new ones are numbered in the order of the files."""
+    name = lake.key(table)
     values = {
-        "table_id": lake.key(table),
-        "source": source,
-        "name_hash": name_hash,
-        "sha256": sha256,
-        "size": size,
-        "landed_at": to_micros(landed_at),
-        "delivered_at": None if delivered_at is None else to_micros(delivered_at),
-        "state": "reserved",
+        (file.source, file.name_hash, file.sha256): {
+            "table_id": name,
+            "source": file.source,
+            "name_hash": file.name_hash,
+            "sha256": file.sha256,
+            "size": file.size,
+            "landed_at": to_micros(file.landed_at),
+            "delivered_at": None if file.delivered_at is None else to_micros(file.delivered_at),
+            "state": "reserved",
+        }
+        for file in files
     }
-    found = sa.select(batch_table).where(same)
+    names, hashes = {file.name_hash for file in files}, {file.sha256 for file in files}
+    these = sa.and_(batch_table.c.name_hash.in_(names), batch_table.c.sha256.in_(hashes))
+    found = sa.select(batch_table).where(batch_table.c.table_id == name, these)
     with lake.control.write("manifest.reserve") as connection:
-        row = connection.execute(found).one_or_none()
-        if row is None:
-            try:
-                with connection.begin_nested():
-                    connection.execute(batch_table.insert().values(values))
-            except IntegrityError:
-                pass  # another process reserved the same file just now
-            row = connection.execute(found).one()
-    return _batch(row)
+        known = _by_identity(connection, found)
+        new = [row for key, row in values.items() if key not in known]
+        if new:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            # another process may reserve the same file just now: then its number is the one
+            connection.execute(insert(batch_table).on_conflict_do_nothing(), new)
+            known = _by_identity(connection, found)
+    return [known[file.source, file.name_hash, file.sha256] for file in files]
+
+
+def _by_identity(connection: sa.Connection, found: sa.Select[Any]) -> dict[tuple[str, str, str], Batch]:
+    batches = [_batch(row) for row in connection.execute(found)]
+    return {(batch.source, batch.name_hash, batch.sha256): batch for batch in batches}
 
 
 def get_batch(lake: Lake, number: int) -> Batch:

@@ -54,6 +54,11 @@ def require_passed(lake: Lake, table: Target) -> int:
     return current
 
 
+def is_judged(lake: Lake, table: Target) -> bool:
+    """Whether somebody has judged the current version's rows, well or badly."""
+    return failed_checks(lake, table) is not None
+
+
 def failed_checks(lake: Lake, table: Target) -> list[str] | None:
     """The blocking checks that the current version's rows failed, by name; None when nobody has judged them."""
     return _failed(lake, table, snapshot(lake, table).version)

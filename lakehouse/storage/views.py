@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pyarrow as pa
 from sqlglot import exp
 
@@ -45,17 +46,22 @@ def view_tree(name: str, snapshot: Snapshot) -> exp.Create:
         listed = exp.Array(expressions=[exp.Literal.string(path) for path in snapshot.files])
         settings = [exp.EQ(this=exp.to_identifier(k), expression=exp.convert(v)) for k, v in OPTIONS.items()]
         source = exp.Anonymous(this="read_parquet", expressions=[listed, *settings])
-        columns = [exp.column(exp.to_identifier(column, quoted=True)) for column in snapshot.schema.names]
+        # A column that came as metadata alone is in no file until one is written; the newest file's name is the last.
+        there = pl.read_parquet_schema(snapshot.files[-1])
+        columns = [_column(item.name) if item.name in there else _null(item) for item in snapshot.schema]
         query = exp.select(*columns).from_(exp.Table(this=source))
     else:
-        empty = [
-            exp.cast(exp.null(), _duckdb_type(item.type), dialect="duckdb").as_(
-                exp.to_identifier(item.name, quoted=True)
-            )
-            for item in snapshot.schema
-        ]
-        query = exp.select(*empty).where(exp.false())
+        query = exp.select(*map(_null, snapshot.schema)).where(exp.false())
     return exp.Create(this=view, kind="VIEW", replace=True, expression=query)
+
+
+def _column(name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True))
+
+
+def _null(item: pa.Field) -> exp.Expr:
+    value = exp.cast(exp.null(), _duckdb_type(item.type), dialect="duckdb")
+    return exp.alias_(value, exp.to_identifier(item.name, quoted=True))
 
 
 def _duckdb_type(kind: pa.DataType) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from lakehouse import storage
 from lakehouse.contract.model import (
@@ -23,6 +22,9 @@ from lakehouse.contract.model import (
 )
 from lakehouse.ingest import ingest, landing, quarantine
 from lakehouse.model import TableId, Tier
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HEADER = "id,person,day,amount,note\n"
 TEXT, INTEGER, DAY = ColumnType(Logical.STRING), ColumnType(Logical.INTEGER), ColumnType(Logical.DATE)

@@ -74,6 +74,7 @@ CHANGES = {
     "key": (replace(OLD, key=("id", "person")), {Kind.KEY}),
     "layout": (replace(OLD, layout="none", event_time=None), {Kind.LAYOUT}),
     "null words": (columns(replace(OLD.column("note"), null_words=("", "dear"))), {Kind.READING}),
+    "evolving": (replace(OLD, drift=Drift("evolve", "evolve", "evolve")), {Kind.DRIFT}),
     "drift": (replace(OLD, drift=Drift(type="discard_value")), {Kind.DRIFT}),
     "load mode": (replace(OLD, load_mode="upsert"), {Kind.LOAD_MODE}),
     "history": (replace(OLD, load_mode="upsert", history=True), {Kind.LOAD_MODE}),
@@ -118,7 +119,9 @@ def fitting(file, table):
     name, content = file
     if len(table.delivered) == 5:
         return file
-    return name, "".join(line.rpartition(",")[0] + "\n" if "," in line else line + "\n" for line in content.splitlines())
+    return name, "".join(
+        line.rpartition(",")[0] + "\n" if "," in line else line + "\n" for line in content.splitlines()
+    )
 
 
 def test_a_new_column_is_metadata_in_raw_and_staged(lake, clock):

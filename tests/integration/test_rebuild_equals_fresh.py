@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from lakehouse import storage
-from lakehouse.contract.model import Check, CheckKind, Rule
+from lakehouse.contract.model import Changes, Check, CheckKind, Rule, Source
 from lakehouse.errors import RefusedError
 from lakehouse.ingest import appending, gate, quarantine
 from lakehouse.ingest.rebuild import rebuild, replay
@@ -58,7 +58,8 @@ def portions(request, monkeypatch):
         monkeypatch.setattr(appending, "MOST_SUSPECTS", 2)
 
 
-def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh, portions):
+@pytest.mark.usefixtures("portions")
+def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh):
     table = shop.sale_table(SMALL)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -72,7 +73,8 @@ def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh, po
 
 
 @pytest.mark.parametrize(("old", "new"), [(SMALL, LARGE), (LARGE, SMALL)], ids=["more rows pass", "fewer rows pass"])
-def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, portions, old, new):
+@pytest.mark.usefixtures("portions")
+def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, old, new):
     table = shop.sale_table(old)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -143,8 +145,8 @@ def test_months_alone_are_refused_where_others_would_change(lake, clock):
     with pytest.raises(RefusedError, match="other months"):
         rebuild(lake, shop.project_of(changed), changed, months=["2011-02"])
     assert shop.rows(lake, table).equals(before)
+    flat = replace(table, layout="entity")
     with pytest.raises(RefusedError, match="laid out by month"):
-        flat = replace(table, layout="entity")
         rebuild(lake, shop.project_of(flat), flat, months=["2011-02"])
 
 
@@ -161,3 +163,39 @@ def test_nothing_landed_is_refused(lake):
     table = shop.sale_table()
     with pytest.raises(RefusedError, match="nothing has landed yet"):
         rebuild(lake, shop.project_of(table), table)
+
+
+DATED = "id,person,day,amount,note,op\n"
+DUMPS = (
+    ("2011-01-10.csv", DATED + "1,7,2011-01-01,10,a,u\n2,7,2011-01-02,20,b,u\n3,8,2011-01-03,500,c,u\n"),
+    ("2011-01-30.csv", DATED + "1,7,2011-01-20,11,a,u\n3,8,2011-01-21,500,d,u\n4,9,2011-01-22,40,e,u\nx,,,,,\n"),
+    ("2011-01-20.csv", DATED + "1,7,2011-01-11,12,a,u\n2,7,2011-01-12,700,b,d\n2,7,2011-01-12,700,b,d\n"),
+)
+
+
+def moded(most: str, mode: str, *, history: bool):
+    """The table in another load mode, its versions ordered by the event's day or by the files' names."""
+    table = shop.sale_table(shop.row_check(Rule.RANGE, "amount", maximum=most), load_mode=mode, history=history)
+    changes = Changes("op", ("d",)) if mode == "changes" else None
+    as_of = {"upsert": None, "snapshot": "path", "changes": "day"}[mode]
+    sources = (Source("till", pattern="*.csv", delivered_at="%Y-%m-%d.csv"),)
+    columns = (*table.columns, shop.column("op"))
+    return replace(
+        table, columns=columns, changes=changes, as_of=as_of, sources=sources, layout="entity", vanish_tolerance=1.0
+    )
+
+
+@pytest.mark.parametrize("history", [False, True], ids=["latest", "history"])
+@pytest.mark.parametrize("mode", ["upsert", "snapshot", "changes"])
+@pytest.mark.usefixtures("portions")
+def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, mode, history):
+    old, new = moded("100", mode, history=history), moded("1000", mode, history=history)
+    for file in DUMPS:
+        shop.take(lake, old, clock, file)
+    rebuild(lake, shop.project_of(old), old)
+    shop.same(lake, fresh(old, files=DUMPS), old)
+    replay(lake, shop.project_of(new), new)
+    shop.same(lake, fresh(new, files=DUMPS), new)
+    for one in (lake, again := fresh(new, files=DUMPS)):
+        shop.take(one, new, clock, ("2011-01-15.csv", DATED + "2,7,2011-01-15,9,late,u\n1,7,2011-01-15,9,late,u\n"))
+    shop.same(lake, again, new)

@@ -57,8 +57,8 @@ def test_kinds_name_the_engines(specs):
 
 def test_owners_are_the_contracts_team(specs, project):
     for table, spec in specs.items():
-        assert project.table(table).owner == "retail-data"
-        assert list(spec.owners) == ["team:retail_data"]
+        assert project.table(table).owner == f"{table.domain}-data"
+        assert list(spec.owners) == [f"team:{table.domain}_data"]
 
 
 def test_tags_name_domain_scope_and_personal_tables(specs, project):

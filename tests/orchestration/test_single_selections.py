@@ -10,6 +10,7 @@ import pytest
 from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.demo.generate import generate
+from lakehouse.demo.tour import only
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.build import build_definitions
 
@@ -158,8 +159,8 @@ def test_checks_of_a_table_that_is_not_there_say_so(run):
 
 
 def test_every_asset_and_every_tables_checks_of_the_project_alone(lake, lake_settings):
-    """The project's own assets, real dbt and all."""
-    project = load_project(lake_settings.project)
+    """The project's own assets of one domain, real dbt and all."""
+    project = only(load_project(lake_settings.project), ["retail"])
     made = generate(project, lake.landing("retail", "invoice_line").parents[1], rows=2_000, seed=1, faults=0.01)
     for file in made.files:
         os.utime(file, (file.stat().st_mtime - 60,) * 2)

@@ -69,6 +69,10 @@ def table_of(mode: str, *, history: bool, as_of: str = "at", layout: str = "none
     )
 
 
+def project_of(table: Table) -> Project:
+    return Project(ROOT, (Contract("shop", "shop", "1.0.0", (table,)),))
+
+
 @contextmanager
 def fresh_lake():
     memory = Path("/dev/shm")  # many small lakes: a disk would spend the time on fsync
@@ -97,7 +101,7 @@ def take(lake, table: Table, deliveries, *, copy: str = ""):
         ]
         path.write_text("\n".join(["id,at,op,value", *lines, *([one.text] if one.text else [])]) + "\n")
         paths.append(path)
-    return ingest(lake, Project(ROOT, (Contract("shop", "shop", "1.0.0", (table,)),)), table, paths, now=NOW)
+    return ingest(lake, project_of(table), table, paths, now=NOW)
 
 
 def content(lake, table: Table) -> list[tuple]:
@@ -179,6 +183,7 @@ __all__ = [
     "fresh_lake",
     "last_stays",
     "newest_dump",
+    "project_of",
     "require_balance",
     "table_of",
     "take",

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.contract.load import load_project
-from lakehouse.contract.model import Rule
 from lakehouse.demo.faults import Fault
 from lakehouse.demo.generate import blocks
 from lakehouse.quality import compile_row_checks
@@ -53,9 +52,6 @@ def test_keys_of_clean_rows_are_keys(name, rows, seed):
     key = [column for column in table.key if column in frame.columns]
     if key == list(table.key):
         assert frame.select(key).n_unique() == rows
-    for check in table.checks:
-        if check.rule is Rule.UNIQUE and set(check.columns) <= set(frame.columns):
-            assert frame.select(check.columns).n_unique() == rows
 
 
 @settings(max_examples=20)

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakehouse.ingest.rebuild import rebuild
+
 _spec = importlib.util.spec_from_file_location("mode_models", Path(__file__).with_name("mode_models.py"))
 models = importlib.util.module_from_spec(_spec)
 sys.modules["mode_models"] = models
 _spec.loader.exec_module(models)
 
+pytestmark = pytest.mark.slow  # each example is a lake of its own; `test_mode_core` is the quick one
 EXAMPLES = settings(max_examples=12)
 HISTORY = pytest.mark.parametrize("history", [False, True], ids=["latest", "history"])
 LAYOUT = pytest.mark.parametrize("layout", ["none", "time"])
@@ -150,3 +153,26 @@ def test_a_dump_may_be_dated_by_a_column(history, data, given_deliveries):
         assert all(at == start for _, at, _, start, _ in found)
     else:
         assert [(k, v) for k, _, v in found] == [(k, v) for k, _, v in wanted]
+
+
+@HISTORY
+@pytest.mark.parametrize("mode", ["append", "upsert", "changes", "snapshot"])
+@EXAMPLES
+@given(data=st.data(), given_deliveries=deliveries)
+def test_a_rebuild_gives_what_is_there(mode, history, data, given_deliveries):
+    table = models.table_of(mode, history=history, as_of=models.PATH if mode == "snapshot" else "at")
+    groups = data.draw(passes(distinct(given_deliveries)))
+    with models.fresh_lake() as lake:
+        for number, group in enumerate(groups):
+            models.take(lake, table, group, copy=str(number))
+        before = models.content(lake, table)
+        rebuild(lake, models.project_of(table), table)
+        assert models.content(lake, table) == before
+        models.require_balance(lake, table)
+        late = models.Delivery(9, ((1, 0, "U", 5), (2, 9, "D", 5)), "a")
+        models.take(lake, table, [late], copy="late")
+        models.require_balance(lake, table)
+        if mode in {"upsert", "changes"}:
+            wanted = [*distinct(given_deliveries), late]
+            deletes = "D" if mode == "changes" else ""
+            assert models.content(lake, table) == models.last_stays(wanted, history=history, deletes=deletes)

@@ -58,7 +58,11 @@ def test_help_loads_nothing_heavy_and_is_quick():
 
 def test_every_command_is_there():
     assert {name for name, _, _ in commands()} == {
-        f"lakehouse {name}" for name in ("demo", "ingest", "status", "check", "quarantine list", "doctor", "init")
+        f"lakehouse {name}"
+        for name in (
+            *("demo", "ingest", "status", "check", "plan", "apply", "rebuild", "doctor", "init"),
+            *("quarantine list", "quarantine replay"),
+        )
     }
 
 

@@ -38,18 +38,27 @@ def shown(document: dict[str, Any], key: str) -> set[str]:
         ("status", {"", "lake", "tables", "landings"}),
         ("quarantine list trip", {"", "checks", "batches"}),
         ("check", {"", "findings"}),
+        ("plan", {"", "tables"}),
+        ("apply", {"", "tables"}),
+        ("rebuild trip --yes", {""}),
+        ("quarantine replay trip", {""}),
         ("doctor", {"", "examinations"}),
         ("init other --from trips.csv", {"", "files"}),
     ],
 )
 def test_json_has_the_documented_keys(lakehouse, fleet, project_root, command, filled):
     (fleet / "trips.csv").write_text(DELIVERED)
-    if command.startswith(("status", "quarantine")):
+    if command.startswith(("status", "quarantine", "plan", "apply", "rebuild")):
         (fleet / "before.csv").write_text(DELIVERED)
         assert lakehouse("ingest", "trip", "before.csv").code == 0
     if command == "check":
         contract = fleet / "policies/domains/fleet/contract.odcs.yaml"
         contract.write_text(contract.read_text().replace("system.operations}}]}\n", "system.operation}}]}\n", 1))
+    if command in {"plan", "apply"}:
+        contract = fleet / "policies/domains/fleet/contract.odcs.yaml"
+        contract.write_text(
+            contract.read_text().replace("kilometres, logicalType: integer", "kilometres, logicalType: string")
+        )
     document = json.loads(lakehouse(*command.split(), "--json").out)
     wanted = documented(project_root, command)
     assert filled <= set(wanted)

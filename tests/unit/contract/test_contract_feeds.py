@@ -109,6 +109,8 @@ MISTAKES = [
     ("operation: op, deletes", "operation: op, delets", "key-unknown", "`deletes`"),
     (", deletes: [D, X]", "", "changes", "[D]"),
     ("deletes: [D, X]", "form: debezium", "changes", "ndjson"),
+    ("deletes: [D, X]", "form: debezium", "changes", "physicalName: $.op"),
+    ("physicalName: address.city", "physicalName: op", "column-doubled", "one name"),
     ("as_of: seen", "as_of: sen", "column-unknown", "`seen`"),
     ("as_of: seen", "as_of: city", "order-type", "string"),
     ("as_of: seen", "as_of: path", "order-path", "`dump`"),
@@ -196,6 +198,7 @@ def test_debezium_needs_no_list_of_deletes(tmp_path: Path) -> None:
     text = (text[:start] + text[end:]).replace(
         '            - {name: lake, pattern: "*.parquet", format: parquet}\n', ""
     )
+    text = text.replace("        name: op\n", "        name: op\n        physicalName: $.op\n")
     assert client(tmp_path, text).changes == Changes("op", ("d",), "debezium")
 
 

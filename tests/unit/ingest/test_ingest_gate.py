@@ -269,7 +269,7 @@ def test_the_delivery_time_is_read_from_the_name(lake, clock):
 def _read_by(size: int, monkeypatch) -> None:
     """Let files be read in tiny blocks."""
     init = blocks.Delivery.__init__
-    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args: init(self, *args, block=size))
+    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=size))
 
 
 def _die(*_: object, **__: object) -> None:

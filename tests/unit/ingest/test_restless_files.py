@@ -44,7 +44,7 @@ def meanwhile(monkeypatch, act, *, block: int) -> None:
                 done.append(True)
                 act()
 
-    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args: init(self, *args, block=block))
+    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=block))
     monkeypatch.setattr(blocks.Delivery, "blocks", interrupted)
 
 
