@@ -97,11 +97,23 @@ def chrono(form: str, where: str = "") -> tuple[str, str]:
             if here[1:2] not in _DIRECTIVES:
                 raise ContractError([_unsupported(form, f"%{here[1:2]}", where)])
             directive, digits = _DIRECTIVES[here[1]]
+            digits = _whole_width(digits) if _touched(form, place) else digits
             read, shape, place = read + directive, shape + digits, place + 2
         else:
             read, place = read + here[0], place + 1
             shape += f"\\{here[0]}" if here[0] in _SPECIAL else here[0]
     return read, rf"\A{shape}\z"
+
+
+def _touched(form: str, place: int) -> bool:
+    """Whether the directive at `place` has a neighbour without anything between them, as in `%y%m%d`."""
+    before, after = form[max(place - 2, 0) : place], form[place + 2 : place + 4]
+    return any(len(each) == 2 and each[0] == "%" and each[1] != "%" for each in (before, after))  # noqa: PLR2004
+
+
+def _whole_width(digits: str) -> str:
+    """The shape with every digit there: where nothing stands between, `93011` would be read as the 1st of January."""
+    return digits.replace("{1,2}", "{2}").replace("{1,3}", "{3}").replace("]?", "]")
 
 
 def shaped(text: pl.Expr, shape: str) -> pl.Expr:

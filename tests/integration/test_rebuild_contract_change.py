@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from lakehouse import storage
@@ -235,3 +238,48 @@ def test_a_renamed_table_stays_itself_and_its_old_name_is_free(lake, lake_settin
     assert shop.rows(again, other).height == 1
     assert shop.rows(again, new).height == rows.height + 1
     assert shop.account(again, new).keys() == {1, 2, 3}
+
+
+def test_a_table_that_a_model_makes_is_refreshed_by_its_next_build(lake):
+    old = replace(
+        OLD,
+        id=TableId(Tier.CURATED, "shop", "daily"),
+        sources=(),
+        columns=OLD.columns[:1],
+        layout="none",
+        event_time=None,
+    )
+    old = replace(old, entity=None, checks=())
+    new = replace(old, columns=(*old.columns, shop.column("shade")))
+    build(lake, old)
+    assert migration.plan(lake, shop.project_of(old)) == ()
+    (step,) = migration.plan(lake, shop.project_of(new))
+    assert (step.effect, step.rows, [change.kind for change in step.changes]) == (Effect.REFRESH, 2, [Kind.NEW_COLUMN])
+    assert apply(lake, new) == [Effect.REFRESH]
+    assert migration.drift(migration.plan(lake, shop.project_of(new)))
+    build(lake, new)
+    assert migration.plan(lake, shop.project_of(new)) == ()
+    other = replace(new, scope="accounting")
+    assert not migration.drift(migration.plan(lake, shop.project_of(other)))
+    assert apply(lake, other) == [Effect.NOTHING]
+    assert migration.plan(lake, shop.project_of(other)) == ()
+
+
+def build(lake, table) -> None:
+    frame = pl.DataFrame({"id": [1, 2], **{c.name: ["a", "b"] for c in table.columns[1:]}})
+    landed = pl.lit(dt.datetime(2026, 1, 1, tzinfo=dt.UTC)).cast(pl.Datetime("us", "UTC")).alias("_landed_at")
+    rows = frame.select(landed, pl.all()).to_arrow(compat_level=pl.CompatLevel.oldest())
+    reader = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches())
+    storage.replace(lake, table.id, table, reader, months=None, inputs={})
+
+
+def test_a_table_that_no_contract_has_any_more_stays_and_is_no_drift(lake, clock):
+    for file in FILES:
+        shop.take(lake, OLD, clock, file)
+    (step,) = migration.plan(lake, shop.project_of())
+    assert (step.removed, step.effect, step.rows) == (True, Effect.NOTHING, 7)
+    assert not migration.drift([step])
+    assert migration.apply(lake, shop.project_of(), step) is Effect.NOTHING
+    assert migration.plan(lake, shop.project_of(OLD)) == ()
+    anew = replace(OLD, odcs_id="written/anew")
+    assert migration.plan(lake, shop.project_of(anew)) == ()

@@ -43,6 +43,7 @@ GOOD = [
     (DATE, "0001-01-01", date(1, 1, 1)),
     (DATE, "9999-12-31", date(9999, 12, 31)),
     (ColumnType(Logical.DATE, format="%d/%m/%Y"), "01/02/2024", date(2024, 2, 1)),
+    (ColumnType(Logical.DATE, format="%y%m%d"), "930111", date(1993, 1, 11)),
     (BERLIN, "2024-06-01 12:00:00", datetime(2024, 6, 1, 10, tzinfo=UTC)),
     (BERLIN, "2024-03-31 03:00:00", datetime(2024, 3, 31, 1, tzinfo=UTC)),
     (
@@ -70,6 +71,9 @@ GOOD = [
 ]
 
 BAD = [
+    (ColumnType(Logical.DATE, format="%y%m%d"), "93011"),
+    (ColumnType(Logical.DATE, format="%Y%m%d"), "2024111"),
+    (ColumnType(Logical.TIMESTAMP, format="%Y%m%d %H%M%S"), "20240111 12345"),
     *((INTEGER, text) for text in ("1.5", "1.0", "1e3", " 5", "5 ", "0x1F", "1_000", "1,000", "--1", "+", "-", "- 1")),
     *(
         (INTEGER, text)
