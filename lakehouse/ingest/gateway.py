@@ -256,7 +256,7 @@ class _Intake:
         return IngestReport(raw_version=version) + gate.close(version)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        for group in _reserved_together(self._chunk):
+        for group in _reserved_together([path for path in self._chunk if path not in self._rejected]):
             with ExitStack() as stack:
                 # small files stay in memory once their hash is known, so nothing is opened or read twice
                 known = [one for path in group if (one := self._known(path, stack)) is not None]
