@@ -66,7 +66,7 @@ def seconds(work) -> float:
 
 def parts(content: bytes):
     """The two proofs alone, without making a frame."""
-    from lakehouse.ingest import prepass, splitter
+    from lakehouse.ingest.readers import prepass, splitter
 
     dialect = splitter.Dialect(len(NAMES))
     return lambda: prepass.prove(content, dialect), lambda: splitter.split(content, dialect, at_end=True)
@@ -75,9 +75,9 @@ def parts(content: bytes):
 def whole(content: bytes, folder: Path, *, exact: bool = False, **options):
     """From file to frame of text, by the same way that a delivery takes."""
     from lakehouse.contract.model import Column, ColumnType, Logical, Source
-    from lakehouse.ingest import delimited as csv
-    from lakehouse.ingest import ndjson
-    from lakehouse.ingest.blocks import Delivery
+    from lakehouse.ingest.readers import delimited as csv
+    from lakehouse.ingest.readers import ndjson
+    from lakehouse.ingest.readers.delivery import Delivery
 
     path = folder / "delivered"
     path.write_bytes(content)

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lakehouse.ingest.modes import KIND
+from lakehouse.ingest.modes.rules import KIND
 from lakehouse.ingest.report import BatchReport
 from lakehouse.model import BATCH, EventKind, LedgerEvent
 

@@ -21,16 +21,16 @@ from lakehouse import storage
 from lakehouse.contract import arrow
 from lakehouse.ingest.account import Account, Tally, report_of, row_checks
 from lakehouse.ingest.anew import KIND, Anew, net
-from lakehouse.ingest.appending import Appending
 from lakehouse.ingest.behind import WriteBehind
-from lakehouse.ingest.dumps import Dumps, LateDumpError
-from lakehouse.ingest.forgiving import Forgiving
-from lakehouse.ingest.keyed import Keyed
+from lakehouse.ingest.modes.appending import Appending
+from lakehouse.ingest.modes.dumps import Dumps, LateDumpError
+from lakehouse.ingest.modes.forgiving import Forgiving
+from lakehouse.ingest.modes.keyed import Keyed
+from lakehouse.ingest.modes.standing import Standing
 from lakehouse.ingest.occurrence import Occurrence
 from lakehouse.ingest.quarantine import READABLE, Pointers
 from lakehouse.ingest.rawread import in_order, portions
 from lakehouse.ingest.report import IngestReport
-from lakehouse.ingest.standing import Standing
 from lakehouse.ingest.surrogates import of_rows
 from lakehouse.model import BAD, BATCH, BYTES, ROW, EventKind, LedgerEvent, Tier
 from lakehouse.quality import BatchCounts, check_batch, compile_row_checks
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.contract.model import Project, Table
-    from lakehouse.ingest.appending import Load
+    from lakehouse.ingest.modes.appending import Load
     from lakehouse.ingest.rawform import RawForm
     from lakehouse.storage import Applied, Held, Lake
 

@@ -22,14 +22,14 @@ from lakehouse.contract.model import PATH
 from lakehouse.errors import FileRejectedError, LeaseTakenError, StorageError
 from lakehouse.ingest.applied import noted, require_applied, standing_contract
 from lakehouse.ingest.behind import WriteBehind, ahead
-from lakehouse.ingest.blocks import Delivery, Fingerprint
-from lakehouse.ingest.ended import merge as merge_marks
-from lakehouse.ingest.ended import place as marks_of
 from lakehouse.ingest.gate import Gate, Workplace, finish
 from lakehouse.ingest.landing import discard, drop_expired, folder, set_aside, source_of
+from lakehouse.ingest.modes.ended import merge as merge_marks
+from lakehouse.ingest.modes.ended import place as marks_of
 from lakehouse.ingest.quarantine import PLACEMENT
 from lakehouse.ingest.quarantine import place as quarantine_of
 from lakehouse.ingest.rawform import RawForm
+from lakehouse.ingest.readers.delivery import Delivery, Fingerprint
 from lakehouse.ingest.report import BatchReport, IngestReport
 from lakehouse.ingest.surrogates import of_rows
 from lakehouse.model import BATCH, LANDED_AT, EventKind, LedgerEvent, Tier

@@ -16,13 +16,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import UsageError
-from lakehouse.ingest.blocks import unchanged
+from lakehouse.ingest.readers.delivery import unchanged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lakehouse.contract.model import Source, Table
-    from lakehouse.ingest.blocks import Fingerprint
+    from lakehouse.ingest.readers.delivery import Fingerprint
     from lakehouse.storage import Lake
 
 #: A file whose size and time have not changed for so long is complete.

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import ended, quarantine
+from lakehouse.ingest import quarantine
+from lakehouse.ingest.modes import ended
 from lakehouse.model import Tier
 from lakehouse.settings import load_settings
 from lakehouse.storage.delta import entry

@@ -28,7 +28,7 @@ from lakehouse.contract.model import (
 )
 from lakehouse.errors import FileRejectedError
 from lakehouse.ingest import ingest, landing
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers.delivery import Delivery
 from lakehouse.model import TableId, Tier
 
 if TYPE_CHECKING:

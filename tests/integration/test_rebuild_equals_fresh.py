@@ -12,7 +12,8 @@ import pytest
 from lakehouse import storage
 from lakehouse.contract.model import Changes, Check, CheckKind, Rule, Source
 from lakehouse.errors import RefusedError
-from lakehouse.ingest import appending, gate, quarantine
+from lakehouse.ingest import gate, quarantine
+from lakehouse.ingest.modes import appending
 from lakehouse.ingest.rebuild import rebuild, replay
 from lakehouse.settings import load_settings
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lakehouse.contract.model import Column, ColumnType, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import prepass, splitter
-from lakehouse.ingest.blocks import Delivery
-from lakehouse.ingest.splitter import Dialect
+from lakehouse.ingest.readers import prepass, splitter
+from lakehouse.ingest.readers.delivery import Delivery
+from lakehouse.ingest.readers.splitter import Dialect
 
 COLUMNS = 3
 DIALECT = Dialect(COLUMNS)

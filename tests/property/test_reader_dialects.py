@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lakehouse.contract.model import ENCODINGS, Column, ColumnType, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import delimited, prepass
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers import delimited, prepass
+from lakehouse.ingest.readers.delivery import Delivery
 
 NAMES = ("c0", "c1", "c2")
 COLUMNS = [Column(id=n, name=n, type=ColumnType(Logical.STRING), category="system.operations") for n in NAMES]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lakehouse.contract.model import Changes, Column, ColumnType, Drift, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import ndjson
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers import ndjson
+from lakehouse.ingest.readers.delivery import Delivery
 
 PATHS = ("a", "b", "in.c", "d")
 COLUMNS = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.contract.model import Column, ColumnType, Logical, Table
-from lakehouse.ingest.repeats import Repeats
+from lakehouse.ingest.modes.repeats import Repeats
 from lakehouse.model import TableId, Tier
 
 SCHEMA = {"_batch": pl.Int64, "k": pl.Int64, "v": pl.Int64}

@@ -11,7 +11,7 @@ import zstandard
 
 from lakehouse.contract.model import Column, ColumnType, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers.delivery import Delivery
 
 SECRET = "jane.doe@example.com"
 GOOD = b"id,name,mail\n1,Jane,x\n2,Joe,y\n"

@@ -12,7 +12,9 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.model import Check, CheckKind, Rule, Source
-from lakehouse.ingest import appending, blocks, gate, gateway, ingest, landing, quarantine, repeats, resume
+from lakehouse.ingest import gate, gateway, ingest, landing, quarantine, resume
+from lakehouse.ingest.modes import appending, repeats
+from lakehouse.ingest.readers import delivery
 from lakehouse.model import Tier
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
@@ -268,8 +270,10 @@ def test_the_delivery_time_is_read_from_the_name(lake, clock):
 
 def _read_by(size: int, monkeypatch) -> None:
     """Let files be read in tiny blocks."""
-    init = blocks.Delivery.__init__
-    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=size))
+    init = delivery.Delivery.__init__
+    monkeypatch.setattr(
+        delivery.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=size)
+    )
 
 
 def _die(*_: object, **__: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lakehouse.contract.model import Source
 from lakehouse.errors import UsageError
 from lakehouse.ingest import landing
-from lakehouse.ingest.blocks import BLOCK, Delivery
+from lakehouse.ingest.readers.delivery import BLOCK, Delivery
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import splitter
-from lakehouse.ingest.splitter import Dialect
+from lakehouse.ingest.readers import splitter
+from lakehouse.ingest.readers.splitter import Dialect
 
 D = Dialect(3)
 

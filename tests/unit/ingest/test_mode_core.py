@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.ingest.modes import FRESH, ORDER, OWN, Law, decide, replaced, vanished
+from lakehouse.ingest.modes.rules import FRESH, ORDER, OWN, Law, decide, replaced, vanished
 from lakehouse.model import BATCH, ROW, VALID_FROM, VALID_TO
 
 LATEST, HISTORY = (Law(("id",), ("value",), history=history) for history in (False, True))

@@ -13,7 +13,8 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.model import Changes, Check, CheckKind, Rule, Source
-from lakehouse.ingest import dumps, ended, keyed, resume
+from lakehouse.ingest import resume
+from lakehouse.ingest.modes import dumps, ended, keyed
 from lakehouse.quality import check_table
 
 _spec = importlib.util.spec_from_file_location("mode_models", Path(__file__).parents[2] / "property" / "mode_models.py")

@@ -15,9 +15,9 @@ import pytest
 
 from lakehouse.contract.model import Column, ColumnType, Drift, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import columnar
-from lakehouse.ingest.arrowtext import as_text
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers import columnar
+from lakehouse.ingest.readers.arrowtext import as_text
+from lakehouse.ingest.readers.delivery import Delivery
 
 TEXT = ColumnType(Logical.STRING)
 SECRET = "jane.doe@example.com"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import blocks, ingest, landing
+from lakehouse.ingest import ingest, landing
+from lakehouse.ingest.readers import delivery
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)
@@ -34,8 +35,8 @@ def take(lake, clock):
 
 
 def test_a_rejected_file_is_told_once_although_a_later_one_breaks_halfway(take, monkeypatch):
-    init = blocks.Delivery.__init__
-    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=64))
+    init = delivery.Delivery.__init__
+    monkeypatch.setattr(delivery.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=64))
     rows = "".join(f"{n},{n},1.00,x\n" for n in range(3000))
     broken = gzip.compress((domain.HEADER + rows).encode())[:-8]
     report = take(

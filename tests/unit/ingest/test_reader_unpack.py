@@ -14,8 +14,8 @@ import zstandard
 
 from lakehouse.contract.model import Column, ColumnType, Logical, Source
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest import unpack
-from lakehouse.ingest.blocks import Delivery
+from lakehouse.ingest.readers import unpack
+from lakehouse.ingest.readers.delivery import Delivery
 
 CONTENT = b"id,name\n" + b"".join(b"%d,Name %d\n" % (n, n) for n in range(500))
 COLUMNS = [Column(id=n, name=n, type=ColumnType(Logical.STRING), category="user") for n in ("id", "name")]

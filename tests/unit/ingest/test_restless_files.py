@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import blocks, ingest, landing
+from lakehouse.ingest import ingest, landing
+from lakehouse.ingest.readers import delivery
 from lakehouse.model import Tier
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
@@ -34,7 +35,7 @@ def path(lake, table) -> Path:
 
 def meanwhile(monkeypatch, act, *, block: int) -> None:
     """Let `act` happen once, after the first block of the first file was read; blocks are of this size."""
-    init, read = blocks.Delivery.__init__, blocks.Delivery.blocks
+    init, read = delivery.Delivery.__init__, delivery.Delivery.blocks
     done: list[bool] = []
 
     def interrupted(self):
@@ -44,8 +45,10 @@ def meanwhile(monkeypatch, act, *, block: int) -> None:
                 done.append(True)
                 act()
 
-    monkeypatch.setattr(blocks.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=block))
-    monkeypatch.setattr(blocks.Delivery, "blocks", interrupted)
+    monkeypatch.setattr(
+        delivery.Delivery, "__init__", lambda self, *args, **more: init(self, *args, **more, block=block)
+    )
+    monkeypatch.setattr(delivery.Delivery, "blocks", interrupted)
 
 
 def take(lake, table, clock, *paths: Path):

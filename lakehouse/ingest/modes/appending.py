@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from lakehouse.ingest.repeats import MOST_SUSPECTS, Repeats
+from lakehouse.ingest.modes.repeats import MOST_SUSPECTS, Repeats
 from lakehouse.model import EventKind
 from lakehouse.storage.read import scan_files
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Table
     from lakehouse.ingest.account import Account
-    from lakehouse.ingest.standing import Standing
+    from lakehouse.ingest.modes.standing import Standing
 
 
 class Load(Protocol):

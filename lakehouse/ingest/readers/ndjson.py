@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.delimited import complete, empty
-from lakehouse.ingest.jsonline import BadLineError, Paths, parse, row_of
-from lakehouse.ingest.matching import require
-from lakehouse.ingest.splitter import ENCODING, LONG, MAX_LINE, MAX_RECORD
-from lakehouse.ingest.text import MARK, Transcoder
+from lakehouse.ingest.readers.delimited import complete, empty
+from lakehouse.ingest.readers.jsonline import BadLineError, Paths, parse, row_of
+from lakehouse.ingest.readers.matching import require
+from lakehouse.ingest.readers.splitter import ENCODING, LONG, MAX_LINE, MAX_RECORD
+from lakehouse.ingest.readers.text import MARK, Transcoder
 from lakehouse.ingest.unknown import extra
 from lakehouse.model import BAD, BYTES, EXTRA, ROW
 

@@ -14,12 +14,12 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import lakehouse.ingest.unpack as unpack  # noqa: PLR0402 - through the package it would be an import cycle
+import lakehouse.ingest.readers.unpack as unpack  # noqa: PLR0402 - through the package it would be an import cycle
 from lakehouse.contract.model import Drift
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.columnar import Columnar
-from lakehouse.ingest.delimited import Delimited, empty
-from lakehouse.ingest.ndjson import JsonLines
+from lakehouse.ingest.readers.columnar import Columnar
+from lakehouse.ingest.readers.delimited import Delimited, empty
+from lakehouse.ingest.readers.ndjson import JsonLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.matching import Match, match
-from lakehouse.ingest.prepass import cut, prove
-from lakehouse.ingest.splitter import ENCODING, Dialect, fields, first_record, records, split
-from lakehouse.ingest.text import MARK, Transcoder
+from lakehouse.ingest.readers.matching import Match, match
+from lakehouse.ingest.readers.prepass import cut, prove
+from lakehouse.ingest.readers.splitter import ENCODING, Dialect, fields, first_record, records, split
+from lakehouse.ingest.readers.text import MARK, Transcoder
 from lakehouse.ingest.unknown import extra
 from lakehouse.model import BAD, BYTES, EXTRA, ROW
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-import lakehouse.ingest.childtask as child
+import lakehouse.ingest.readers.columnar_task as child
 from lakehouse.contract.model import Logical
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.delimited import complete
+from lakehouse.ingest.readers.delimited import complete
 from lakehouse.ingest.unknown import extra
 from lakehouse.model import BAD, BYTES, ROW
 
@@ -126,7 +126,7 @@ def _started(descriptor: int | None) -> subprocess.Popen[bytes]:
     # The system's allocator takes what is needed; the others reserve more address space than the child may have.
     settings = {"PYTHONPATH": path, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "lakehouse.ingest.columnar_child"],
+        [sys.executable, "-m", "lakehouse.ingest.readers.columnar_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a reader's own words hold values

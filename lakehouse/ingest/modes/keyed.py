@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from lakehouse.ingest.ended import Marks
-from lakehouse.ingest.modes import FRESH, ORDER, PLACE, Law, decide
-from lakehouse.ingest.repeats import with_keys
-from lakehouse.ingest.versions import Orders, closed, opened, without
+from lakehouse.ingest.modes.ended import Marks
+from lakehouse.ingest.modes.repeats import with_keys
+from lakehouse.ingest.modes.rules import FRESH, ORDER, PLACE, Law, decide
+from lakehouse.ingest.modes.versions import Orders, closed, opened, without
 from lakehouse.model import BATCH, ROW, VALID_TO, EventKind
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Table
     from lakehouse.ingest.account import Account
-    from lakehouse.ingest.modes import Outcome
-    from lakehouse.ingest.standing import Standing
+    from lakehouse.ingest.modes.rules import Outcome
+    from lakehouse.ingest.modes.standing import Standing
     from lakehouse.storage import Lake
 
 #: Rows that come in are decided so many at a time; with them all rows of their keys are in memory.

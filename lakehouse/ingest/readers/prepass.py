@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import lakehouse.ingest.splitter as splitter  # noqa: PLR0402 - through the package it would be an import cycle
+import lakehouse.ingest.readers.splitter as splitter  # noqa: PLR0402 - through the package it would be an import cycle
 
 if TYPE_CHECKING:
-    from lakehouse.ingest.splitter import Dialect
+    from lakehouse.ingest.readers.splitter import Dialect
 
 #: Bytes looked at in one step; the masks of a step stay in the processor's cache.
 _STEP = 1 << 17

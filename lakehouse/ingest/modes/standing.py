@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lakehouse import storage
-from lakehouse.ingest.modes import PLACE
-from lakehouse.ingest.versions import closed, without
+from lakehouse.ingest.modes.rules import PLACE
+from lakehouse.ingest.modes.versions import closed, without
 from lakehouse.storage.read import scan_files
 
 if TYPE_CHECKING:

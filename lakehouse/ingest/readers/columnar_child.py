@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 
 from lakehouse.contract.model import Column, ColumnType, Drift, Logical
 from lakehouse.errors import FileRejectedError
-from lakehouse.ingest.arrowtext import TEXT, as_text, is_bytes, is_text
-from lakehouse.ingest.childtask import BAD, BATCH, BYTES, END, REJECTED, UNKNOWN, Task, send
-from lakehouse.ingest.matching import Match, match
+from lakehouse.ingest.readers.arrowtext import TEXT, as_text, is_bytes, is_text
+from lakehouse.ingest.readers.columnar_task import BAD, BATCH, BYTES, END, REJECTED, UNKNOWN, Task, send
+from lakehouse.ingest.readers.matching import Match, match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import polars as pl
 
 from lakehouse import storage
 from lakehouse.contract.model import PATH, Logical
-from lakehouse.ingest.modes import ORDER
+from lakehouse.ingest.modes.rules import ORDER
 from lakehouse.model import BATCH, ROW, VALID_FROM, VALID_TO
 
 if TYPE_CHECKING:

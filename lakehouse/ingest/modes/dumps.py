@@ -17,9 +17,9 @@ import polars as pl
 
 from lakehouse import storage
 from lakehouse.contract.model import PATH
-from lakehouse.ingest.modes import FRESH, KIND, ORDER, OWN, PLACE, Law, Outcome, decide, replaced, vanished
+from lakehouse.ingest.modes.rules import FRESH, KIND, ORDER, OWN, PLACE, Law, Outcome, decide, replaced, vanished
+from lakehouse.ingest.modes.versions import MOMENT, Orders, opened, without
 from lakehouse.ingest.quarantine import counts as quarantine_counts
-from lakehouse.ingest.versions import MOMENT, Orders, opened, without
 from lakehouse.model import BATCH, ROW, VALID_FROM, VALID_TO, EventKind
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Table
     from lakehouse.ingest.account import Account
-    from lakehouse.ingest.standing import Standing
+    from lakehouse.ingest.modes.standing import Standing
     from lakehouse.storage import Lake
 
 #: Rows of a dump and of the table that are compared at a time.

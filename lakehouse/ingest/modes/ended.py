@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse import storage
-from lakehouse.ingest.modes import FRESH, ORDER
+from lakehouse.ingest.modes.rules import FRESH, ORDER
 from lakehouse.model import BATCH, ROW
 from lakehouse.privacy import entities
 from lakehouse.storage.read import scan_files
