@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 _FIGURES = ("rows_read", "rows_staged", "rows_quarantined", "rows_duplicate", "rows_conflict")
+#: A table of a hundred columns can have a hundred warnings; a person reads some.
+MOST_WARNINGS = 12
 #: What rows become in some load modes only.
 _SELDOM = ("rows_superseded", "rows_deleted")
 
@@ -100,14 +102,19 @@ def run_document(report: RunReport) -> dict[str, Any]:
 
 
 def show_problems(console: Console, report: RunReport) -> None:
-    """Failed checks and failed steps of a run, blocking ones in red."""
-    for line in report.checks:
-        if not line.passed:
+    """Failed checks and failed steps of a run: all that block, in red, and the warnings with the most rows."""
+    failed = [line for line in report.checks if not line.passed]
+    shown = set(sorted(failed, key=lambda line: (not line.blocking, -line.failed_rows))[:MOST_WARNINGS])
+    for line in failed:
+        if line.blocking or line in shown:
             colour, word = ("red", "blocks downstream") if line.blocking else ("yellow", "warning")
             console.print(
                 f"  [{colour}]✗[/] {line.table}: [bold]{line.name}[/] failed for {line.failed_rows:,} of {line.rows:,} ({word})",
                 soft_wrap=True,
             )
+    left = sum(not (line.blocking or line in shown) for line in failed)
+    if left:
+        console.print(f"  [yellow]✗[/] and {left:,} more warnings, of fewer rows each", soft_wrap=True)
     for problem in report.problems:
         console.print(f"  ✗ {problem}", style="red", markup=False, soft_wrap=True)
 

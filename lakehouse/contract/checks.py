@@ -44,7 +44,7 @@ def column_checks(node: Node, column: Column, tier: Tier, *, findings: Findings)
     options = node.get("logicalTypeOptions")
     found: list[Check] = []
     if tier is Tier.STAGED and (column.type.logical is not Logical.STRING or column.transform):
-        found.append(_promise(node, column, Rule.TYPE, f"delivered text is a {column.type}", findings=findings))
+        found.append(_promise(node, column, Rule.TYPE, f"delivered text reads as {column.type}", findings=findings))
     if column.required:
         found.append(_promise(node, column, Rule.REQUIRED, "never missing", findings=findings))
     values = _enum(node, column, findings)
