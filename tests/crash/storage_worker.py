@@ -74,7 +74,10 @@ def take(lake: storage.Lake, number: int) -> None:
     with storage.lease(lake, RAW, holder="worker") as held:
         if storage.get_batch(lake, batch.number).state == "reserved":
             text = frame.with_columns(
-                pl.col("seen", "weight").cast(pl.String), _bad=pl.lit(None, pl.String), _bytes=pl.lit(None, pl.Binary)
+                pl.col("seen", "weight").cast(pl.String),
+                _bad=pl.lit(None, pl.String),
+                _bytes=pl.lit(None, pl.Binary),
+                _extra=pl.lit(None, pl.String),
             )
             placement = storage.Placement.of(VISITS, Tier.RAW)
             tx = storage.begin(lake, RAW, held, arrow_schema(VISITS, Tier.RAW), placement, append_only=True)

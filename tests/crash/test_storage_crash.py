@@ -26,8 +26,8 @@ HOT = ("file.put", "commit.intent", "commit.delta", "commit.done")
 LATER = [f"{write}.{side}:{n}" for write in HOT for side in ("before", "after") for n in (2, 4, 9)]
 #: Points that only a second run passes, behind a first kill that leaves something to recover.
 SETTLING = {"recover.settle.before", "recover.settle.after"}
-#: Written by `privacy`, killed by the tests of ingest.
-ELSEWHERE = {"entity.add.before", "entity.add.after"}
+#: Written by `privacy` and by contract changes: killed by the tests of ingest and of rebuild.
+ELSEWHERE = {"entity.add.before", "entity.add.after", "applied.put.before", "applied.put.after"}
 TWICE = [
     ("commit.delta.after:2", "recover.settle.before"),
     ("commit.delta.after:2", "recover.settle.after"),
