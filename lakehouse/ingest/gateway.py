@@ -138,10 +138,7 @@ def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
     chunk: list[Path] = []
     size = 0
     for path in files:
-        try:
-            length = path.stat().st_size
-        except OSError:  # gone, or not ours to see: reading it says so
-            length = 0
+        length = _size(path)
         if chunk and (len(chunk) >= MOST_FILES or size + length > MOST_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -152,8 +149,8 @@ def _chunks(files: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _size(path: Path) -> int:
-    """The file's size; 0 when it is gone, which shows when it is opened."""
-    with suppress(FileNotFoundError):
+    """The file's size; 0 when it is gone or not ours to see, which shows when it is opened."""
+    with suppress(OSError):
         return path.stat().st_size
     return 0
 
@@ -390,8 +387,9 @@ def _delivered_at(source: Source | None, name: str) -> dt.datetime | None:
     if source is None or source.delivered_at is None:
         return None
     try:
-        moment = dt.datetime.strptime(name, source.delivered_at).replace(tzinfo=dt.UTC)
-    except ValueError:
+        moment = dt.datetime.strptime(name, source.delivered_at)  # noqa: DTZ007 - the zone is looked at below
+        if not any(directive in source.delivered_at for directive in ("%H", "%I", "%M", "%S", "%f", "%c", "%X")):
+            moment = dt.datetime.combine(moment, dt.time.max, moment.tzinfo)
+        return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # the latter: a zone that leads out of the years 1 to 9999
         return None
-    exact = any(directive in source.delivered_at for directive in ("%H", "%I", "%M", "%S", "%f", "%s"))
-    return moment if exact else moment + dt.timedelta(days=1) - dt.timedelta(microseconds=1)

@@ -81,7 +81,8 @@ def keyed_hash(lake: Lake, entity: str, canonical_ids: pl.Series) -> pl.Series:
 
 def name_hash(lake: Lake, name: str) -> str:
     """A keyed hash of a file's name, which may hold a person's; it cannot be mistaken for an entity's."""
-    return hmac.digest(_key(lake.key_file).encode("ascii"), b"file name:" + name.encode(), "sha256").hex()
+    spelled = name.encode("utf-8", "surrogateescape")  # a file system's names are bytes, in any encoding
+    return hmac.digest(_key(lake.key_file).encode("ascii"), b"file name:" + spelled, "sha256").hex()
 
 
 def _hmac(text: pl.Series, key: str) -> pl.Series:

@@ -10,7 +10,8 @@ from lakehouse.contract.model import Column, ColumnType, Logical, Table
 from lakehouse.ingest.modes.repeats import Repeats
 from lakehouse.model import TableId, Tier
 
-SCHEMA = {"_batch": pl.Int64, "k": pl.Int64, "v": pl.Int64}
+SCHEMA = {"_batch": pl.Int64, "_row": pl.Int64, "k": pl.Int64, "v": pl.Int64}
+PLACE = pl.lit("a file").alias("__place")
 NUMBER = ColumnType(Logical.INTEGER)
 TABLE = Table(
     TableId(Tier.STAGED, "d", "t"),
@@ -26,14 +27,14 @@ FRAMES = st.lists(st.lists(st.tuples(STEPS, st.integers(0, 1)), min_size=1, max_
 def test_the_first_row_of_a_key_stays_and_every_repeat_is_counted(frames):
     written: list[pl.DataFrame] = []
     none = pl.DataFrame(schema=SCHEMA)
-    repeats = Repeats(TABLE, existing=None, written=lambda: pl.concat([none, *written]).lazy())
+    repeats = Repeats(TABLE, existing=None, written=lambda: pl.concat([none, *written]).lazy().with_columns(PLACE))
     first: dict[int, int] = {}
-    same = other = key = 0
+    same = other = key = row = 0
     for steps in frames:
         rows = []
         for step, value in steps:
             key += step
-            rows.append((1, key, value))
+            rows.append((1, row := row + 1, key, value))
             same += first.get(key) == value
             other += key in first and first[key] != value
             first.setdefault(key, value)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import polars as pl
+
 from lakehouse.ingest.modes.repeats import MOST_SUSPECTS, Repeats
 from lakehouse.model import EventKind
-from lakehouse.storage.read import scan_files
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
     from lakehouse.contract.model import Table
@@ -50,24 +50,33 @@ class Appending:
         self._standing = standing
         self._account = account
         self._schema = schema
-        existing = scan_files(standing.there, schema) if standing.there else None
+        self._displaced: list[pl.DataFrame] = []
+        existing = standing.scan(standing.there) if standing.there else None
         self._repeats = Repeats(table, existing=existing, written=self._scan_written)
 
     def take(self, rows: pl.DataFrame) -> None:
         """Write what is new; the rest waits."""
         self._stage(self._repeats.sift(rows.select(self._schema.names)))
         if self._repeats.waiting > MOST_SUSPECTS:
-            self.settle()
+            self._look_up()
 
     def turn_away(self, rows: pl.DataFrame, unreadable: pl.Series | None) -> None:
         """Rows that failed mean nothing to others."""
 
     def settle(self) -> None:
-        """Look up what waits."""
+        """Look up what waits, and let what came too early leave."""
+        self._look_up()
+        displaced = pl.concat(self._displaced) if self._displaced else pl.DataFrame()
+        if displaced.height:
+            self._account.move(displaced)
+            self._standing.apply(displaced, displaced.clear())
+
+    def _look_up(self) -> None:
         if not self._repeats.waiting:
             return
         settled = self._repeats.settle()
         self._stage(settled.fresh)
+        self._displaced.append(settled.displaced)
         for kind, counts in (
             (EventKind.DUPLICATE, settled.duplicates),
             (EventKind.CONFLICT, settled.conflicts),
@@ -84,4 +93,4 @@ class Appending:
             self._account.stage(rows)
 
     def _scan_written(self) -> pl.LazyFrame:
-        return scan_files(self._standing.written, self._schema)
+        return self._standing.scan(self._standing.written)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 KEY, AT = "key", "order"
+_HASH = "__hash"
 SCHEMA = pa.schema([(KEY, pa.string()), (AT, pa.int64()), (BATCH, pa.int64()), (ROW, pa.int64())])
 _PLACEMENT = storage.Placement("none", statistics_columns=(BATCH,))
 
@@ -66,11 +67,13 @@ class Marks:
         kinds = {**keys.schema, BATCH: pl.Int64, ROW: pl.Int64, ORDER: pl.Int64, FRESH: pl.Boolean}
         if self._anew or keys.is_empty() or not storage.exists(self._lake, self._place):
             return pl.DataFrame(schema=kinds)
-        hashed = keys.with_columns(self._hash(keys))
+        # A key's own column may be called `key` or `order` too.
+        hashed = keys.with_columns(self._hash(keys).alias(_HASH))
         there = storage.scan(self._lake, self._place).filter(~pl.col(BATCH).is_in(list(besides)))
-        found = there.join(hashed.lazy().select(KEY), on=KEY, how="semi").collect(engine="streaming")
-        marked = hashed.join(found, on=KEY, how="inner")
-        return marked.select(*keys.columns, BATCH, ROW, pl.col(AT).alias(ORDER), pl.lit(value=False).alias(FRESH))
+        there = there.select(pl.col(KEY).alias(_HASH), BATCH, ROW, pl.col(AT).alias(ORDER))
+        found = there.join(hashed.lazy().select(_HASH), on=_HASH, how="semi").collect(engine="streaming")
+        marked = hashed.join(found, on=_HASH, how="inner")
+        return marked.select(*keys.columns, BATCH, ROW, ORDER, pl.lit(value=False).alias(FRESH))
 
     def commit(self, marks: pl.DataFrame, *, batches: Collection[int]) -> None:
         """Let the marks of these batches be exactly these: the key's columns, `_batch`, `_row`, ORDER."""
@@ -104,7 +107,9 @@ class Marks:
         """The keyed hash of each row's key: its parts as text, each with its length before it, null told from empty."""
         parts: list[pl.Expr] = []
         for name in self._table.key:
-            text = pl.col(name).cast(pl.String)
+            value = pl.col(name)
+            # 0 and -0 are one key, but two texts
+            text = (value + 0.0 if keys.schema[name].is_float() else value).cast(pl.String)
             parts.append(pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text).fill_null("-"))
         spelled = keys.select(pl.concat_str(parts, separator="|").alias(KEY)).to_series()
         named = entities.keyed_hash(self._lake, f"ended key of {self._lake.key(self._table.id)}", spelled)

@@ -1,4 +1,4 @@
-"""Rows that were delivered before: append by key, the first delivery stays.
+"""Rows that were delivered before: append by key, the first delivery stays: the one with the lowest batch and row.
 
 An exact repeat of a key's row is a duplicate, a different one a conflict; all contract columns are compared. Rows whose
 key is certainly new go on at once. The others wait as suspects until they are looked up by their exact keys, so a filter
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from lakehouse.model import BATCH
+from lakehouse.ingest.modes.rules import KIND, PLACE
+from lakehouse.model import BATCH, ROW, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ _ONE = np.uint64(1)
 #: Suspects that may wait before they are looked up.
 MOST_SUSPECTS = 250_000
 _FOUND, _ORDER, _REFERENCE = "__found", "__order", "__reference_"
+_WHERE = (BATCH, ROW, PLACE)
+_NOWHERE = pl.lit(None, pl.String).alias(PLACE)
 
 
 class KeyFilter:
@@ -104,9 +107,14 @@ class Rising:
 
 @dataclass(frozen=True)
 class Settled:
-    """Suspects looked up: rows that are new after all, and repeats by batch."""
+    """Suspects looked up: rows that go on after all, and repeats by batch.
+
+    A batch that was held or rejected may come after later ones. Its rows go on, and those in their place are `displaced`:
+    `_batch`, `_row`, PLACE and KIND.
+    """
 
     fresh: pl.DataFrame
+    displaced: pl.DataFrame
     duplicates: dict[int, int]
     conflicts: dict[int, int]
 
@@ -116,8 +124,8 @@ class Repeats:
 
     Args:
         table: the staged table.
-        existing: its rows before this transaction, None when there are none.
-        written: gives the rows that this transaction has written so far.
+        existing: its rows before this transaction with their PLACE, None when there are none.
+        written: gives the rows that this transaction has written so far, likewise.
     """
 
     def __init__(self, table: Table, *, existing: pl.LazyFrame | None, written: Callable[[], pl.LazyFrame]) -> None:
@@ -156,26 +164,31 @@ class Repeats:
 
     def settle(self) -> Settled:
         """Look all suspects up by their exact keys. Whatever was sifted must be written by now."""
-        suspects = pl.concat(self._suspects).with_row_index(_ORDER) if self._suspects else pl.DataFrame()
+        if not self._suspects:
+            return Settled(pl.DataFrame(), pl.DataFrame(), {}, {})
+        suspects = pl.concat(self._suspects).sort(BATCH, ROW, maintain_order=True).with_row_index(_ORDER)
         self._suspects = []
-        if suspects.is_empty():
-            return Settled(suspects, {}, {})
         keys = suspects.select(self._key).unique()
         pools = [self._written()] if self._existing is None else [self._existing, self._written()]
         there = pl.concat([self._reference(pool, keys) for pool in pools])
         judged = self._compare(suspects, there)
-        new = judged.filter(pl.col(_FOUND).is_null()).select(suspects.columns)
-        firsts = new.unique(self._key, keep="first", maintain_order=True)
-        later = new.join(firsts.select(_ORDER), on=_ORDER, how="anti")
-        again = self._compare(later, self._reference(firsts.lazy(), keys))
-        repeats = pl.concat([judged.filter(pl.col(_FOUND).is_not_null()), again])
+        batch, row = pl.col(_REFERENCE + BATCH), pl.col(_REFERENCE + ROW)
+        earlier = (pl.col(BATCH) < batch) | ((pl.col(BATCH) == batch) & (pl.col(ROW) < row))
+        firsts = judged.filter(pl.col(_FOUND).is_null() | earlier).unique(self._key, keep="first", maintain_order=True)
+        fresh = firsts.select(suspects.columns)
+        later = suspects.join(fresh, on=_ORDER, how="anti")
+        others = there.join(fresh, on=self._key, how="anti", nulls_equal=True)
+        repeats = self._compare(later, pl.concat([self._renamed(fresh.with_columns(_NOWHERE)), others]))
         same = pl.all_horizontal(
             [pl.lit(value=True), *(pl.col(name).eq_missing(pl.col(_REFERENCE + name)) for name in self._columns)]
         )
+        kind = pl.when(same).then(pl.lit(EventKind.DUPLICATE.value)).otherwise(pl.lit(EventKind.CONFLICT.value))
+        displaced = firsts.filter(pl.col(_FOUND).is_not_null())
         counts = repeats.group_by(BATCH).agg(same.sum().alias("duplicate"), (~same).sum().alias("conflict"))
         numbers = counts[BATCH].to_list()
         return Settled(
-            firsts.drop(_ORDER),
+            fresh.drop(_ORDER),
+            displaced.select(*(pl.col(_REFERENCE + name).alias(name) for name in _WHERE), kind.alias(KIND)),
             dict(zip(numbers, counts["duplicate"].to_list(), strict=True)),
             dict(zip(numbers, counts["conflict"].to_list(), strict=True)),
         )
@@ -205,12 +218,16 @@ class Repeats:
     def _reference(self, pool: pl.LazyFrame, keys: pl.DataFrame) -> pl.DataFrame:
         # Keys first: most suspects are none, and whole rows of a large table are only read for those that are there.
         there = with_keys(pool, keys, self._key, columns=self._key).unique()
-        found = with_keys(pool, there, self._key, columns=[*self._key, *self._columns])
-        renamed = found.rename({name: _REFERENCE + name for name in self._columns})
-        return renamed.with_columns(pl.lit(value=True).alias(_FOUND))
+        return self._renamed(with_keys(pool, there, self._key, columns=[*self._key, *self._columns, *_WHERE]))
+
+    def _renamed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows that others are compared with."""
+        renamed = [pl.col(name).alias(_REFERENCE + name) for name in (*self._columns, *_WHERE)]
+        return rows.select(*self._key, *renamed, pl.lit(value=True).alias(_FOUND))
 
     def _compare(self, rows: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
-        once = there.unique(self._key, keep="first", maintain_order=True)
+        # A displaced row is still there until the end: the earliest of a key is the one that stays.
+        once = there.sort(_REFERENCE + BATCH, _REFERENCE + ROW).unique(self._key, keep="first", maintain_order=True)
         return rows.join(once, on=self._key, how="left", nulls_equal=True, maintain_order="left")
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 #: came in just now, whether they end their key, whether the dump's own source delivered them.
 ORDER, PLACE, FRESH, DELETE, OWN = "__order", "__place", "__fresh", "__delete", "__own"
 KIND: Final = "kind"
-_GROUP, _RUN, _FIRST = "__group", "__run", "__first"
+_GROUP, _RUN, _FATE = "__group", "__run", "__fate"  # not KIND: a key may be called `kind`
+_NEW = ":new"  # a colon is in no column of a contract
 _MOMENT = pl.Datetime("us", "UTC")
 
 
@@ -83,13 +84,13 @@ def decide(rows: pl.DataFrame, deletes: pl.DataFrame, law: Law) -> Outcome:
         follows &= pl.col(ORDER).shift(-1).eq_missing(pl.col(ORDER))
     word = pl.when(pl.col(DELETE).shift(-1)).then(pl.lit(EventKind.DELETED.value))
     line = line.with_columns(
-        pl.when(follows).then(word.otherwise(pl.lit(EventKind.SUPERSEDED.value))).otherwise(None).alias(KIND)
+        pl.when(follows).then(word.otherwise(pl.lit(EventKind.SUPERSEDED.value))).otherwise(None).alias(_FATE)
     )
-    lost = line.filter(pl.col(KIND).is_not_null() & ~pl.col(DELETE))
-    last = line.filter(pl.col(KIND).is_null())
+    lost = line.filter(pl.col(_FATE).is_not_null() & ~pl.col(DELETE))
+    last = line.filter(pl.col(_FATE).is_null())
     marks = last.filter(pl.col(DELETE) & pl.col(FRESH)).select(deletes.columns)
     ids = _ids(rows)
-    gone = pl.concat([repeated.select(*ids, KIND), lost.select(*ids, KIND)])
+    gone = pl.concat([repeated.select(*ids, KIND), lost.select(*ids, pl.col(_FATE).alias(KIND))])
     return Outcome(gone, _ends(last, ids) if law.history else _none(rows, VALID_TO), marks)
 
 
@@ -103,11 +104,11 @@ def replaced(standing: pl.DataFrame, dump: pl.DataFrame, law: Law, *, at: int) -
         at: the dump's order.
     """
     here = _ids(standing)
-    pairs = standing.join(dump, on=list(law.key), how="inner", nulls_equal=True, suffix="__new")
-    same = pl.all_horizontal(pl.col(OWN), *(pl.col(name).eq_missing(pl.col(f"{name}__new")) for name in law.values))
+    pairs = standing.join(dump, on=list(law.key), how="inner", nulls_equal=True, suffix=_NEW)
+    same = pl.all_horizontal(pl.col(OWN), *(pl.col(name).eq_missing(pl.col(f"{name}{_NEW}")) for name in law.values))
     told = pairs.with_columns(same.alias("__same"))
     repeats = told.filter(pl.col("__same")).select(
-        *(pl.col(f"{name}__new").alias(name) for name in _ids(dump)), pl.lit(EventKind.DUPLICATE.value).alias(KIND)
+        *(pl.col(f"{name}{_NEW}").alias(name) for name in _ids(dump)), pl.lit(EventKind.DUPLICATE.value).alias(KIND)
     )
     beaten = told.filter(~pl.col("__same"))
     over = _over(beaten.select(*here, *([VALID_FROM] if law.history else [])), law, at=at, kind=EventKind.SUPERSEDED)

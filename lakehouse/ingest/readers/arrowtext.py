@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part")
 TEXT = pa.large_string()
+#: Up to here a double holds every whole number.
+_EXACT = float(1 << 53)
 #: pyarrow makes its functions at run time, so a checker does not see them.
 _COMPUTE: Any = pc
 
@@ -55,6 +57,8 @@ def as_text(column: pa.Array, *, as_date: bool = False) -> pa.Array:
     kind = column.type
     if pa.types.is_decimal(kind):
         return _decimals(column)
+    if pa.types.is_float64(kind):
+        return _doubles(column)
     if pa.types.is_timestamp(kind):
         return _instants(column, as_date=as_date)
     if pa.types.is_nested(kind):
@@ -151,6 +155,17 @@ def _decimals(column: pa.Array) -> pa.Array:
     if not _COMPUTE.any(_COMPUTE.match_substring(texts, "E")).as_py():
         return texts
     return pa.array([None if text is None else format(Decimal(text), "f") for text in texts.to_pylist()], TEXT)
+
+
+def _doubles(column: pa.Array) -> pa.Array:
+    """Arrow writes 1e+15 and more with an exponent, but what is exact in a double may be an account's number."""
+    texts = pc.cast(column, TEXT)
+    size = _COMPUTE.abs(column)
+    plain = _COMPUTE.and_(_COMPUTE.greater_equal(size, 1e15), _COMPUTE.less_equal(size, _EXACT))
+    if not _COMPUTE.any(plain).as_py():
+        return texts
+    pairs = zip(texts.to_pylist(), plain.to_pylist(), strict=True)
+    return pa.array([format(Decimal(text), "f") if exact else text for text, exact in pairs], TEXT)
 
 
 def _instants(column: pa.Array, *, as_date: bool) -> pa.Array:

@@ -119,7 +119,9 @@ class JsonLines:
         except pl.exceptions.PolarsError:
             return nothing, records  # too large an expression; its text holds delivered keys
         alike = groups.to_series(0).is_not_null()
-        parts = [pl.coalesce(pl.nth(2 * at + 1, 2 * at + 2)).alias(key) for at, key in enumerate(shape.keys)]
+        # numbered, because polars takes a key such as `*` for a pattern of names
+        fields = {key: f"\0{at}" for at, key in enumerate(shape.keys)}
+        parts = [pl.coalesce(pl.nth(2 * at + 1, 2 * at + 2)).alias(name) for at, name in enumerate(fields.values())]
         frame = groups.filter(alike).select(parts)
         if frame.is_empty():
             return nothing, records
@@ -128,8 +130,9 @@ class JsonLines:
         require(missing=[], unknown=len(unknown), doubled=0, drift=self._drift)
         self._seen |= set(range(len(self._names))) - set(absent)
         told = [self._paths.names[place] for place in absent] if self._drift.missing == "discard_row" else []
-        values = [pl.col(key).alias(self._names[place]) for key, place in self._paths.flat.items() if key in shape.keys]
-        frame = frame.select(*values, extra({key: pl.col(key) for key in unknown}, told))
+        flat = self._paths.flat
+        values = [pl.col(fields[key]).alias(self._names[place]) for key, place in flat.items() if key in fields]
+        frame = frame.select(*values, extra({key: pl.col(fields[key]) for key in unknown}, told))
         return frame.with_columns(records[ROW].filter(alike)), records.filter(~alike)
 
     def _take_exactly(self, records: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[int, str, bytes]]]:
