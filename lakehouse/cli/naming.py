@@ -35,7 +35,7 @@ def find_table(project: Project, name: str, *, landed: bool = False) -> Table:
         raise UsageError(f"`{name}` is the name of several tables", hint=f"say which: {names}")
     spellings = {str(table.id): str(table.id) for table in candidates} | {t.id.table: str(t.id) for t in candidates}
     near = difflib.get_close_matches(wanted, spellings, n=1)
-    hint = f"did you mean `{spellings[near[0]]}`?" if near else f"tables: {', '.join(sorted(spellings.values()))}"
+    hint = f"did you mean `{spellings[near[0]]}`?" if near else f"tables: {', '.join(sorted(set(spellings.values())))}"
     raise UsageError(f"there is no table `{name}`" + (" that files land for" if landed else ""), hint=hint)
 
 

@@ -125,7 +125,7 @@ def replay(
             console.print(f"[green]✓[/] nothing of {contract.id} is set aside")
             return
         gating.show_figures(console, contract, counted)
-        console.print(f"  {before:,} rows were in quarantine, {left:,} are now")
+        console.print(f"  in quarantine before: {before:,}, now: {left:,}")
         ingest.show_problems(console, run)
 
     output.emit(document, show)

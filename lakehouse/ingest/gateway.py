@@ -90,7 +90,7 @@ def workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplace
         RefusedError: the rows that stand would be others under this contract; it has to be applied first.
         LeaseTakenError: somebody else works on the table.
     """
-    with leases(lake, table) as (raw, staged):
+    with leases(lake, table, holder="ingest") as (raw, staged):
         row = standing_contract(lake, project, table)
         require_applied(row, table)
         form = RawForm.of(table, row.raw if row else None)
@@ -98,7 +98,7 @@ def workplace(lake: Lake, project: Project, table: Table) -> Generator[Workplace
 
 
 @contextmanager
-def leases(lake: Lake, table: Table) -> Generator[tuple[Held, Held]]:
+def leases(lake: Lake, table: Table, *, holder: str) -> Generator[tuple[Held, Held]]:
     """The leases of a table's raw and staged, in the order that everybody takes them in.
 
     Raises:
@@ -108,8 +108,8 @@ def leases(lake: Lake, table: Table) -> Generator[tuple[Held, Held]]:
     storage.read_homes(lake)  # a long-lived process may have opened the lake before a table was renamed
     home = lake.key(table.id)
     with (
-        storage.lease(lake, table.id.at(Tier.RAW), holder="ingest") as raw,
-        storage.lease(lake, table.id, holder="ingest") as staged,
+        storage.lease(lake, table.id.at(Tier.RAW), holder=holder) as raw,
+        storage.lease(lake, table.id, holder=holder) as staged,
     ):
         storage.read_homes(lake)
         if lake.key(table.id) != home:

@@ -139,7 +139,7 @@ def apply(lake: Lake, project: Project, step: Step, *, progress: Callable[[int, 
 
 def _metadata(lake: Lake, project: Project, table: Table) -> None:
     """New columns, in raw first, or only what the lake knows of the contract."""
-    with leases(lake, table) as (raw, staged):
+    with leases(lake, table, holder="apply") as (raw, staged):
         row = standing_contract(lake, project, table)
         said = columns_of_raw(raw, table, row)
         noted = under(lake, table, {**said, "replay": False})

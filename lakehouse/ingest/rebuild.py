@@ -68,7 +68,7 @@ def rebuild(
         raise RefusedError(
             "only a table laid out by month can be rebuilt by month", where=str(table.id), hint="rebuild it as a whole"
         )
-    with leases(lake, table) as (raw, staged):
+    with leases(lake, table, holder="rebuild") as (raw, staged):
         row = standing_contract(lake, project, table)
         if months is not None or (row and any(c.kind is Kind.RENAMED_TABLE for c in changes_since(row, table))):
             require_applied(row, table)

@@ -27,9 +27,11 @@ ROWS_PER_LOOSE_FILE = 1_000_000  # of tables without layout
 ROWS_PER_SPANNING_FILE = 250_000
 ROWS_WORTH_A_FILE = 4_096  # fewer rows a month than this: one fresh file spans several months
 MAX_FILES, MAX_RANGES = 1_024, 32
+MOST_MONTHS = 120  # that one file spans: `9999-12-31` for "open" must not make a file of all months there are
 NO_MONTH = "null"  # rows without event time
 BODY, FRESH = "b", "t0"
 _MONTH = "__month"
+_LAST_MONTH = "9999-12"
 _PREFIX = 11  # hex digits
 
 _NAME = re.compile(
@@ -158,15 +160,15 @@ def month_filter(column: str, months: Sequence[str], dtype: pl.DataType) -> pl.E
             terms.append(pl.col(column).is_null())
             continue
         start, end = month_bounds(month)
-        low, high = (pl.lit(_as(edge, dtype), dtype=dtype) for edge in (start, end))
-        terms.append((pl.col(column) >= low) & (pl.col(column) < high))
+        inside = pl.col(column) >= pl.lit(_as(start, dtype), dtype=dtype)
+        terms.append(inside if end is None else inside & (pl.col(column) < pl.lit(_as(end, dtype), dtype=dtype)))
     return pl.any_horizontal(terms) if terms else pl.lit(value=False)
 
 
-def month_bounds(month: str) -> tuple[dt.datetime, dt.datetime]:
-    """The month's first instant and the next month's first."""
+def month_bounds(month: str) -> tuple[dt.datetime, dt.datetime | None]:
+    """The month's first instant and the next month's first; there is no month after 9999-12."""
     index = _index(month)
-    return _start(index), _start(index + 1)
+    return _start(index), None if month == _LAST_MONTH else _start(index + 1)
 
 
 def arrange(
@@ -256,7 +258,8 @@ def _spanning(ordered: pl.DataFrame, loose: list[tuple[int, int]], *, level: str
     for index, run in enumerate(loose):
         group.append(run)
         rows = sum(length for _, length in group)
-        if rows < ROWS_PER_SPANNING_FILE and index + 1 < len(loose):
+        more = index + 1 < len(loose) and loose[index + 1][0] - group[0][0] < MOST_MONTHS
+        if rows < ROWS_PER_SPANNING_FILE and more:
             continue
         months = tuple(_month(value) for value, _ in group)
         span = months[0] if len(months) == 1 else f"{months[0]}_{months[-1]}"
@@ -280,7 +283,7 @@ def _months_of(frame: pl.DataFrame, placement: Placement) -> tuple[str, ...] | N
 
 
 def _index(month: str) -> int:
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+    if not re.fullmatch(r"(?!0000)\d{4}-(0[1-9]|1[0-2])", month):
         raise StorageError(f"`{month}` is not a month", hint="write it as `2011-03`")
     return int(month[:4]) * 12 + int(month[5:]) - 1
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 64
 _MILLISECOND = dt.timedelta(milliseconds=1)
+_LAST_MILLISECOND = dt.datetime.max.replace(tzinfo=dt.UTC) - _MILLISECOND
 
 
 def statistics(part: Part, placement: Placement) -> str:
@@ -33,9 +34,9 @@ def statistics(part: Part, placement: Placement) -> str:
         start, end = month_bounds(part.months[0])[0], month_bounds(part.months[-1])[1]
         date = frame.schema[personal] == pl.Date
         least[personal] = _text(start.date() if date else start, up=False)
-        last = end.date() - dt.timedelta(days=1) if date else end - _MILLISECOND
-        # a timestamp inside the month's last millisecond must stay below the bound
-        greatest[personal] = _text(last if date else end, up=True)
+        if end is not None:
+            # a timestamp inside the month's last millisecond must stay below the bound
+            greatest[personal] = _text(end.date() - dt.timedelta(days=1) if date else end, up=True)
     content = {"numRecords": frame.height, "minValues": least, "maxValues": greatest, "nullCount": nulls}
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
@@ -82,9 +83,11 @@ def _text(value: Any, *, up: bool) -> Any:
     return value
 
 
-def _instant(value: dt.datetime, *, up: bool) -> str:
-    """Delta cuts timestamps to milliseconds, so an upper bound is rounded up first."""
+def _instant(value: dt.datetime, *, up: bool) -> str | None:
+    """Delta cuts timestamps to milliseconds, so an upper bound is rounded up first; none is left after year 9999."""
     cut = value.replace(microsecond=value.microsecond // 1000 * 1000)
     if up and cut != value:
+        if cut > _LAST_MILLISECOND:
+            return None
         cut += _MILLISECOND
     return cut.isoformat(timespec="milliseconds").replace("+00:00", "Z")
