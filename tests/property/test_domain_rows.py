@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from lakehouse.contract.load import load_project
 from lakehouse.demo.faults import Fault
 from lakehouse.demo.generate import blocks
 from lakehouse.quality import compile_row_checks
+
+pytestmark = pytest.mark.slow  # together half a minute of `make check`
 
 PROJECT = load_project(Path(__file__).resolve().parents[2])
 TABLES = {str(table.id): table for table in PROJECT.tables}

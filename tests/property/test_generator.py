@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from lakehouse.demo.faults import Fault
 from lakehouse.demo.generate import blocks
 from lakehouse.model import TableId, Tier
 from lakehouse.quality import compile_row_checks
+
+pytestmark = pytest.mark.slow  # together half a minute of `make check`
 
 LINES = TableId(Tier.STAGED, "retail", "invoice_line")
 CUSTOMERS = TableId(Tier.STAGED, "retail", "customer")

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.slow  # together half a minute of `make check`
+
 ROWS = "trip_id,kilometres\n1,10\n2,far\n3,7\n"
 
 

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # together half a minute of `make check`
+
 DELIVERED = "trip_id,kilometres\n1,10\n2,far\n"
 
 

@@ -211,6 +211,7 @@ def test_columns_without_a_name_or_with_the_same_are_kept_apart(lake, project, c
     assert json.loads(extra) == {"column 4": "a", "x": "b", "x 2": "c", "column 7": "d"}
 
 
+@pytest.mark.slow
 def test_ten_thousand_unknown_columns_are_kept(lake, project, clock):
     shop = project("evolve")
     more = {f"c{number}": str(number) for number in range(10_000)}
