@@ -14,13 +14,15 @@
     │   └── KnowledgeTimeError    3  a past `known_at` on a table without history
     └── StorageError              1  the lake could not be read or written
         ├── LeaseTakenError       1  somebody else works on the table
-        └── FencedOutError        1  a newer holder has committed; this one must not
+        ├── FencedOutError        1  a newer holder has committed; this one must not
+        └── KeyUnavailableError   1  a key that everything is wrapped by is missing or wrong
 
 Messages are lower case without a full stop, names in backticks, and never hold a data value.
 """
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -116,3 +118,22 @@ class LeaseTakenError(StorageError):
 
 class FencedOutError(StorageError):
     """A newer holder has committed to the table; this one must not."""
+
+
+class KeyUnavailableError(StorageError):
+    """A key that everything else is wrapped by is missing, destroyed or another one."""
+
+
+def withheld(error: BaseException, *, where: str | None = None) -> StorageError:
+    """What may be told of an error that is not ours: its kind and the project's line it came through, never its text.
+
+    Any message may quote a cell: an engine's ("could not convert 'x' to int") as well as Python's own.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
+    place = f" at `{own[-1].filename.rsplit('/', 1)[-1]}:{own[-1].lineno}`" if own else ""
+    return StorageError(
+        f"`{type(error).__module__}.{type(error).__name__}`{place}; its text may hold values and is withheld",
+        where=where,
+        hint="run it in a debugger on a machine that may see the data",
+    )

@@ -75,6 +75,7 @@ class EventKind(StrEnum):
     HELD = "held"
     ERASED = "erased"
     EXPIRED = "expired"
+    LOST = "lost"  # in raw, but a control database from a backup does not know the batch; its file is delivered again
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,22 @@ BAD, BYTES = "_bad", "_bytes"
 EXTRA = "_extra"
 #: Staged tables with history: since when a version is true, and until when (null: it still is).
 VALID_FROM, VALID_TO = "_valid_from", "_valid_to"
+#: Between file and gate only: whether a row names nobody although it must.
+UNNAMED = "__unnamed"
+#: The ends of column names: sealed cells in raw, and from staged on the token that stands for a value.
+SEALED, TOKEN_SUFFIX = "_sealed", "__token"
+
+
+def entity_of(role: str) -> str:
+    """The column with the surrogates of a row's further entity."""
+    return f"{ENTITY}_{role}"
+
+
+def sealed_of(role: str) -> str:
+    """The column of raw with the sealed cells of a row's further entity."""
+    return f"{SEALED}_{role}"
+
+
+def token_of(column: str) -> str:
+    """The column with the tokens of a column's values."""
+    return f"{column}{TOKEN_SUFFIX}"

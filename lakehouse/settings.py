@@ -1,20 +1,21 @@
 """Environment to typed settings: where the project, the lake, the control database and the key are.
 
 Read when asked, never at import. Variables carry the prefix `LAKEHOUSE_` (`LAKEHOUSE_LAKE`, `LAKEHOUSE_CONTROL_URL`,
-`LAKEHOUSE_KEY_FILE`, `LAKEHOUSE_ENVIRONMENT`, `LAKEHOUSE_PROJECT`); a secret may also come from a file
-(`LAKEHOUSE_CONTROL_URL_FILE`).
+`LAKEHOUSE_KEY_FILE`, `LAKEHOUSE_KEK`, `LAKEHOUSE_BACKUP_DAYS`, `LAKEHOUSE_ENVIRONMENT`, `LAKEHOUSE_PROJECT`); a secret
+may also come from a file (`LAKEHOUSE_CONTROL_URL_FILE`, `LAKEHOUSE_KEK_FILE`).
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import ProjectError
 
 PREFIX = "LAKEHOUSE_"
+BACKUP_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,19 @@ class Settings:
         project: the project root (holds `policies/`, `assets/`, `resources/`, `dbt/`).
         lake: the lake's root, a path or URI.
         control_url: SQLAlchemy URL of the control database.
-        key_file: the file with the key that entity ids are hashed with.
+        key_file: the file with the keys that everything else is wrapped by, unless `kek` is given.
         environment: a word that lake and control database must agree on.
+        kek: those keys themselves, where a deployment gives secrets as text.
+        backup_days: how long backups of the control database are kept; keys wrapped anew can be unwrapped from them.
     """
 
     project: Path
     lake: str
-    control_url: str
+    control_url: str = field(repr=False)
     key_file: Path
     environment: str = "dev"
+    kek: str | None = field(default=None, repr=False)
+    backup_days: int = BACKUP_DAYS
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -64,7 +69,7 @@ def load_settings(project: Path | None = None, *, lake: str | None = None) -> Se
         lake: overrides `LAKEHOUSE_LAKE`; everything that defaults to a place in the lake moves along.
 
     Raises:
-        ProjectError: no project, or a `*_FILE` variable names a file that cannot be read.
+        ProjectError: no project, a number that is none, or a `*_FILE` variable names a file that cannot be read.
     """
     root = project.resolve() if project else find_project()
     place = lake or _variable("LAKE") or str(root / ".lake")
@@ -76,8 +81,10 @@ def load_settings(project: Path | None = None, *, lake: str | None = None) -> Se
         project=root,
         lake=place,
         control_url=_variable("CONTROL_URL") or f"sqlite:///{control / 'control.db'}",
-        key_file=Path(_variable("KEY_FILE") or control / "entity.key"),
+        key_file=Path(_variable("KEY_FILE") or control / "kek.key"),
         environment=_variable("ENVIRONMENT") or "dev",
+        kek=_variable("KEK"),
+        backup_days=_days("BACKUP_DAYS", BACKUP_DAYS),
     )
 
 
@@ -88,6 +95,15 @@ def _marks_project(file: Path) -> bool:
         return "lakehouse" in tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except tomllib.TOMLDecodeError as error:
         raise ProjectError("not readable as TOML", where=str(file), hint="mend the file's syntax") from error
+
+
+def _days(name: str, default: int) -> int:
+    text = _variable(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise ProjectError(f"`{PREFIX}{name}` is not a number of days", hint=f"such as `{PREFIX}{name}={default}`")
+    return int(text)
 
 
 def _variable(name: str) -> str | None:

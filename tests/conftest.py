@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.control_servers import any_lake, any_settings, postgres_server, postgres_url  # noqa: F401 - fixtures
+from tests.forgetting import forget  # noqa: F401 - a fixture
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 

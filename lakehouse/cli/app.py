@@ -6,11 +6,32 @@ polars, dagster and the lake are imported inside the command that needs them.
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 
-from lakehouse.cli import apply, check, demo, doctor, ingest, init, output, plan, quarantine, rebuild, status
-from lakehouse.errors import LakehouseError
+from lakehouse.cli import (
+    apply,
+    check,
+    demo,
+    doctor,
+    entity,
+    ingest,
+    init,
+    keys,
+    maintain,
+    migrate,
+    output,
+    plan,
+    quarantine,
+    raw,
+    rebuild,
+    recover,
+    status,
+    tokens,
+    verify,
+)
+from lakehouse.errors import LakehouseError, withheld
 
 app = typer.Typer(
     name="lakehouse",
@@ -31,15 +52,26 @@ app.command()(plan.plan)
 app.command()(apply.apply)
 app.command()(rebuild.rebuild)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(raw.app, name="raw")
+app.command()(maintain.maintain)
+app.command()(migrate.migrate)
+app.command()(recover.recover)
+keys.app.command("renew-token")(tokens.renew_token)
+app.add_typer(keys.app, name="keys")
+app.add_typer(entity.app, name="entity")
+app.add_typer(verify.app, name="verify")
 app.command()(doctor.doctor)
 app.command()(init.init)
 
 
 def run() -> None:
-    """Run the command line; an error of ours is one neat message and its exit code."""
+    """Run the command line; an error of ours is one neat message and its exit code, of any other only the way is shown."""
     try:
         app()
     except LakehouseError as error:
         sys.exit(output.report(error))
+    except Exception as error:  # noqa: BLE001 - INVARIANT: what Python would print may quote a cell, and output is kept
+        traceback.print_tb(error.__traceback__)
+        sys.exit(output.report(withheld(error)))
     except KeyboardInterrupt:
         sys.exit(output.INTERRUPTED)

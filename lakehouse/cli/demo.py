@@ -5,7 +5,10 @@ The work is `demo.tour`; here are its progress on stderr and its summary on stdo
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -133,7 +136,6 @@ def _show(console: Console, done: Tour, found: Survey, *, seconds: float) -> Non
     _show_checks(console, done)
     console.print()
     console.print(_next_steps(done, found, seconds))
-    console.print(f"[dim]note: {status.RAW_IS_CLEAR}[/]", soft_wrap=True)
 
 
 def _next_steps(done: Tour, found: Survey, seconds: float) -> Panel:
@@ -146,6 +148,8 @@ def _next_steps(done: Tour, found: Survey, seconds: float) -> Panel:
             "",
             *(f"[bold]{command:<34}[/]{what}" for command, what in _COMMANDS),
         ]
+        if shutil.which("lakehouse") is None:
+            steps += ["", f"`lakehouse` is {_program()}: activate the virtual environment, or call it by that name"]
         if found.root != str(done.project.root / ".lake"):
             steps += ["", f"with `--lake {found.root}`, or LAKEHOUSE_LAKE set to it"]
     else:
@@ -156,6 +160,12 @@ def _next_steps(done: Tour, found: Survey, seconds: float) -> Panel:
             f"[bold]{'lakehouse doctor':<34}[/]what is misconfigured, and the mend",
         ]
     return Panel("\n".join(steps), title="What next", title_align="left", expand=False)
+
+
+def _program() -> str:
+    """The program that runs, as it can be called from here."""
+    program = Path(sys.argv[0])
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 def _faults(done: Tour) -> str:

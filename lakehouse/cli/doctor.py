@@ -82,9 +82,11 @@ def _examine(lake: str | None) -> Iterator[Examination]:
     project, examined = _project(settings)
     yield examined
     yield _key_file(settings)
+    yield _separation(settings)
     opened, examined = _lake(settings)
     yield examined
     if opened is not None:
+        yield _keys(opened)
         yield _disk(opened)
         yield _leases(opened)
         if project is not None:
@@ -142,15 +144,41 @@ def _project(settings: Settings) -> tuple[Project | None, Examination]:
 
 
 def _key_file(settings: Settings) -> Examination:
+    if settings.kek is not None:
+        return Examination("key file", "none, the keys are given as text")
     file = settings.key_file
     if not file.exists():
         return Examination("key file", f"{file}, made on first use")
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
-        message = f"others can read the key of entity ids (mode {mode:04o})"
+        message = f"others can read the keys that all others are wrapped by (mode {mode:04o})"
         found = Finding("key_file", Level.ERROR, str(file), message, f"run `chmod 600 {file}`")
         return Examination("key file", str(file), (found,))
     return Examination("key file", f"{file}, mode {mode:04o}")
+
+
+def _separation(settings: Settings) -> Examination:
+    """Who loses or steals one disk must not have everything: lake, control database and key file belong apart."""
+    import sqlalchemy as sa
+
+    database = sa.make_url(settings.control_url)
+    places = {
+        "lake": None if "://" in settings.lake else Path(settings.lake),
+        "control database": Path(database.database or "") if database.get_backend_name() == "sqlite" else None,
+        "key file": None if settings.kek is not None else settings.key_file,
+    }
+    disks: dict[int, list[str]] = {}
+    for name, place in places.items():
+        if place is not None:
+            there = next(each for each in (place.absolute(), *place.absolute().parents) if each.exists())
+            disks.setdefault(there.stat().st_dev, []).append(name)
+    hint = "before there is real data, put each on a disk or service of its own: docs/keys.md"
+    found = [
+        _warning("separation", f"{' and '.join(names)} are on one disk: who loses or takes it has them all", hint)
+        for names in disks.values()
+        if len(names) > 1
+    ]
+    return Examination("separation", f"of {', '.join(name for name in places)}", tuple(found))
 
 
 def _lake(settings: Settings) -> tuple[Lake | None, Examination]:
@@ -165,6 +193,14 @@ def _lake(settings: Settings) -> tuple[Lake | None, Examination]:
     except LakehouseError as error:
         return None, Examination("lake", settings.lake, (_finding("lake", error),))
     return lake, Examination("lake", f"{lake.root}, agrees with its control database ({lake.environment})")
+
+
+def _keys(lake: Lake) -> Examination:
+    """Whether the provider has the keys of all epochs; nothing is asked of a lake that has none yet."""
+    from lakehouse.privacy import verification
+
+    found = verification.verify(lake, at_most=1)
+    return Examination("keys", words.plural(len(found.epochs), "epoch"), found.findings)
 
 
 def _disk(lake: Lake) -> Examination:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lakehouse.orchestration.runs import RunReport
     from lakehouse.settings import Settings
 
-_FIGURES = ("staged", "quarantined", "duplicate", "conflict", "superseded", "deleted")
+_FIGURES = ("staged", "quarantined", "duplicate", "conflict", "superseded", "deleted", "erased")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ _FIGURES = ("rows_read", "rows_staged", "rows_quarantined", "rows_duplicate", "r
 #: A table of a hundred columns can have a hundred warnings; a person reads some.
 MOST_WARNINGS = 12
 #: What rows become in some load modes only.
-_SELDOM = ("rows_superseded", "rows_deleted")
+_SELDOM = ("rows_superseded", "rows_deleted", "rows_erased")
 
 
 def ingest(
@@ -127,6 +127,8 @@ def _show(console: Console, report: RunReport, table: TableId, *, rejected: int)
     console.print(f"{mark} {table}: {', '.join(parts)}", soft_wrap=True)
     for other, rows in report.tables.items():
         console.print(f"  {other}: {rows:,} rows")
+    if before := figures.get("files_taken_before"):
+        console.print(f"  {words.plural(before, 'file')} had been taken before: nothing was read again")
     if rejected:
         console.print(f"  [red]✗[/] {words.plural(rejected, 'file')} rejected: see [bold]lakehouse status[/]")
     show_problems(console, report)

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-def rebuild(
+def rebuild(  # noqa: PLR0917 - typer reads options from parameters
     table: Annotated[str, typer.Argument(help="A staged table, such as `domain.table`.")],
     first: Annotated[str | None, typer.Option("--from", metavar="MONTH", help="First event month, `2011-03`.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="MONTH", help="Last event month, this one too.")] = None,
+    drop_lost: Annotated[
+        bool, typer.Option("--drop-lost", help="Let go of staged rows of lost batches; see `lakehouse recover`.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this only the plan is printed.")] = False,
     lake: output.LakeFolder = None,
     _json: output.Json = False,
@@ -34,6 +37,7 @@ def rebuild(
     """
     from lakehouse import storage
     from lakehouse.contract.load import load_project
+    from lakehouse.ingest.rebuild import lost_rows
     from lakehouse.ingest.rebuild import rebuild as gate_anew
     from lakehouse.settings import load_settings
 
@@ -50,6 +54,7 @@ def rebuild(
         "table": str(contract.id),
         "months": months,
         "rows": rows,
+        "lost_rows": lost_rows(opened, contract),
         "done": yes,
         "figures": {},
         "run": None,
@@ -57,10 +62,12 @@ def rebuild(
     if not yes:
         what = "all of it" if months is None else f"the months {months[0]} to {months[-1]}"
         text = f"{contract.id}: would gate {words.plural(rows, 'row')} of raw anew and replace {what} in one commit"
+        if document["lost_rows"]:
+            text += f"; [red]{words.plural(document['lost_rows'], 'row')} of lost batches would go[/]"
         output.emit(document, lambda console: console.print(f"{text}; do it with [bold]--yes[/]", soft_wrap=True))
         return
     with gating.progress(f"gating {contract.id} anew") as advance:
-        report = gate_anew(opened, project, contract, months=months, progress=advance)
+        report = gate_anew(opened, project, contract, months=months, drop_lost=drop_lost, progress=advance)
     run = gating.judge(settings, [contract])
     counted = gating.figures(report)
     document |= {"figures": counted, "run": ingest.run_document(run)}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lakehouse.cli.survey import LandingState, Survey, TableState
 
 _TIER_COLOURS = {Tier.RAW: "magenta", Tier.STAGED: "cyan", Tier.CURATED: "green", Tier.FEATURES: "yellow"}
-RAW_IS_CLEAR = "raw keeps values in clear in this version (sealing is not built yet): protect the lake's folder"
 
 
 def status(lake: output.LakeFolder = None, _json: output.Json = False) -> None:
@@ -42,7 +41,6 @@ def status(lake: output.LakeFolder = None, _json: output.Json = False) -> None:
         show_landings(console, found)
         if found.empty_domains:
             console.print(f"\n[dim]nothing has landed yet for: {', '.join(found.empty_domains)}[/]", soft_wrap=True)
-        console.print(f"\n[dim]note: {RAW_IS_CLEAR}[/]", soft_wrap=True)
 
     output.emit(found.document(), show)
 
@@ -99,6 +97,8 @@ def _notes(state: LandingState) -> list[str]:
         found.append(f"{words.plural(state.rejected, 'file')} rejected")
     if state.held:
         found.append(f"{words.plural(state.held, 'batch', 'batches')} held by a batch check: {words.RELEASE}")
+    if state.lost:
+        found.append(f"{words.plural(state.lost, 'batch', 'batches')} lost with a restored database: {words.AGAIN}")
     found += [f"{words.plural(count, 'file')}: {reason}" for reason, count in state.reasons.items()]
     found += [f"drift: {count:,} {decided}" for decided, count in state.drift.items()]
     if state.waiting_files:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake
 
 #: Where rows of a landed table are; the words of the ledger.
-PLACES = ("read", "staged", "quarantined", "duplicate", "conflict", "superseded", "deleted", "held", "pending")
+PLACES = ("read", "staged", "quarantined", "duplicate", "conflict", "superseded", "deleted", "held", "lost", "pending")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class LandingState:
     batches: int
     rejected: int
     held: int
+    lost: int
     waiting_files: int
     places: Mapping[str, int]
     unbalanced: tuple[int, ...]
@@ -77,6 +78,7 @@ class LandingState:
             "batches": self.batches,
             "rejected_files": self.rejected,
             "held_batches": self.held,
+            "lost_batches": self.lost,
             "waiting_files": self.waiting_files,
             "rows": dict(self.places),
             "balanced": not self.unbalanced,
@@ -189,6 +191,7 @@ def _landing_state(lake: Lake, table: Table) -> LandingState:
         batches=len(states),
         rejected=states.count("rejected"),
         held=states.count("held"),
+        lost=states.count("lost"),
         waiting_files=len(waiting_files(lake, table)),
         places={place: int(balance.rows[place].sum()) for place in PLACES},
         unbalanced=balance.unbalanced,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 #: What to do about a batch that is held.
 RELEASE = "change the contract's rule and ingest any file of the table: held batches are judged again"
+#: What to do about a batch that is lost.
+AGAIN = "deliver their files again"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
 _WHOLE = 100  # from here on decimals say nothing

@@ -1,7 +1,8 @@
 """Canonical forms: the one spelling of an id before it is hashed, so that `17850.0` and `17850` are one customer.
 
 A closed, versioned list. A changed answer would give every person a second surrogate, so an answer never changes: a
-better form is a new name. `KNOWN_ANSWERS` pins them; the polars twin in `privacy` is held to the same list.
+better form is a new name. `KNOWN_ANSWERS` pins them; the polars twin in `privacy.forms` is held to the same list.
+That is also why no phone library reads numbers here: its tables of countries change, and with them its answers.
 Forms are applied in the order of `FORMS` whatever order a contract lists them in.
 """
 
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: Rises when a form is added. Stored with surrogates, so that a lake knows which list its hashes speak.
-VERSION = 1
+#: Rises when a form is added.
+VERSION = 2
 
 #: The 25 code points of Unicode's White_Space property: what Rust (polars) strips, and not what `str.strip` strips.
 WHITE_SPACE = (
@@ -25,13 +26,33 @@ WHITE_SPACE = (
 
 #: ASCII digits only; a fraction may be there if it is nothing but zeros. Same in Rust's regex syntax.
 INTEGER = r"^([+-]?)0*([0-9]+?)(?:\.0*)?$"
-_INTEGER = re.compile(INTEGER.replace("$", r"\Z"))
+#: What `compact` removes wherever it stands: white space and hyphens. Same in Rust's regex syntax.
+GAPS = f"[{WHITE_SPACE}\\-\u2010\u2011]"
+#: `e164`, step by step: marks between digits go; so does one `(0)` after a country code, which is dialled at home only;
+#: what is left is `+` or `00`, a country code and a number. Same in Rust's regex syntax.
+PHONE_GAPS = f"[{WHITE_SPACE}\\-./]"
+PHONE_TRUNK = r"([0-9]\)?)\(0\)"
+PHONE_MARKS = r"[()]"
+PHONE = r"^(?:\+|00)([1-9][0-9]{6,14})$"
+
+
+def _whole(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("$", r"\Z"))
+
+
+_INTEGER, _PHONE = _whole(INTEGER), _whole(PHONE)
+_GAPS, _PHONE_GAPS, _PHONE_TRUNK = re.compile(GAPS), re.compile(PHONE_GAPS), re.compile(PHONE_TRUNK)
+_PHONE_MARKS = re.compile(PHONE_MARKS)
 #: Case folding can undo composition and the reverse; two rounds reach the fixed point, four is out of caution.
 _ROUNDS = 4
 
 
 def _trim(value: str) -> str | None:
     return value.strip(WHITE_SPACE)
+
+
+def _compact(value: str) -> str | None:
+    return _GAPS.sub("", value)
 
 
 def _nfc(value: str) -> str | None:
@@ -55,15 +76,30 @@ def _integer(value: str) -> str | None:
     return f"-{digits}" if sign == "-" and digits != "0" else digits
 
 
+def _e164(value: str) -> str | None:
+    value = _PHONE_TRUNK.sub(r"\1", _PHONE_GAPS.sub("", value), count=1)
+    if "(0)" in value:
+        return None
+    match = _PHONE.match(_PHONE_MARKS.sub("", value))
+    return None if match is None else f"+{match[1]}"
+
+
+#: `compact` goes before composition: what it removes may have stood between a letter and its accent.
 _FORMS: dict[str, Callable[[str], str | None]] = {
     "trim": _trim,
+    "compact": _compact,
     "nfc": _nfc,
     "casefold": _casefold,
     "integer": _integer,
+    "e164": _e164,
 }
 
 #: The names a contract may use, in the order they are applied.
 FORMS: tuple[str, ...] = tuple(_FORMS)
+
+#: Together they read nothing.
+NEVER = frozenset({"integer", "e164"})
+NEVER_BOTH = "nothing is both a plain whole number (`integer`) and a telephone number (`e164`)"
 
 #: (forms, delivered, canonical). `None`: the value is not readable in this form, so it names no entity.
 KNOWN_ANSWERS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
@@ -71,6 +107,7 @@ KNOWN_ANSWERS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("trim",), "\u3000A\u00a0", "A"),
     (("trim",), "\u200bA", "\u200bA"),
     (("trim",), "\x1cA", "\x1cA"),
+    (("trim",), "007", "007"),
     (("trim",), " \t ", None),
     (("trim",), "", None),
     (("nfc",), "e\u0301", "\u00e9"),
@@ -101,6 +138,32 @@ KNOWN_ANSWERS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("integer",), "-", None),
     (("integer",), ".0", None),
     (("trim", "integer"), " 17850.0 ", "17850"),
+    (("compact",), "DE89 3704 0044 0532 0130 00", "DE89370400440532013000"),
+    (("compact",), "4111-1111\u20111111\u00a01111", "4111111111111111"),
+    (("compact",), "de89", "de89"),
+    (("compact",), " - ", None),
+    (("compact", "casefold"), "DE89 3704", "de893704"),
+    (("compact", "nfc"), "e \u0301", "\u00e9"),
+    (("compact", "integer"), "0017 850", "17850"),
+    (("e164",), "+49 30 1234567", "+49301234567"),
+    (("e164",), "0049 (0)30/123-45.67", "+49301234567"),
+    (("e164",), "+49(0)301234567", "+49301234567"),
+    (("e164",), "(+49) (0) 30 1234567", "+49301234567"),
+    (("e164",), "+39 06 1234567", "+39061234567"),
+    (("e164",), "+1 (212) 555-0123\n", "+12125550123"),
+    (("e164",), "+1234567", "+1234567"),
+    (("e164",), "+123456789012345", "+123456789012345"),
+    (("e164",), "+1234567890123456", None),
+    (("e164",), "+123456", None),
+    (("e164",), "030 1234567", None),
+    (("e164",), "(0)30 1234567", None),
+    (("e164",), "+49 (0)(0)30 1234567", None),
+    (("e164",), "+049 30 1234567", None),
+    (("e164",), "49301234567", None),
+    (("e164",), "++49301234567", None),
+    (("e164",), "+49 30 1234567 ext. 5", None),
+    (("e164",), "+49 30 \u0661\u0662\u0663\u0664\u0665\u0666\u0667", None),
+    (("e164",), "", None),
 )
 
 

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CATEGORY = "other category"
     KEY = "other key"
     ENTITY = "other entity"
+    TOKEN = "other tokens"  # noqa: S105 - a word, no secret
     LAYOUT = "other layout"
     LOAD_MODE = "other load mode"
     DRIFT = "other drift mode"

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from lakehouse.contract import canonical, formats, reading, spelling
 from lakehouse.contract.findings import choices
 from lakehouse.contract.model import Column, ColumnType, Logical
-from lakehouse.model import Tier
+from lakehouse.model import TOKEN_SUFFIX, Tier
 
 if TYPE_CHECKING:
     from lakehouse.contract.findings import Findings
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Names are columns of Delta, DuckDB and Trino and parts of check names alike, so they stay plain.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-TOKEN_SUFFIX = "__token"  # noqa: S105 - the suffix of token columns, no secret
 
 _PLAIN = {
     "string": Logical.STRING,
@@ -61,15 +60,8 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
         findings.error("derived-type", node, f"derived column `{name}` must be an `integer`")
     if over and transform:
         findings.error("derived-type", node, f"column `{name}` cannot be both an occurrence and a transform")
-    form = _canonical(own)
-    domain = reading.text(own, "pseudonym_domain")
-    if domain and own and "canonical" not in own.entries:
-        findings.error(
-            "pseudonym-canonical",
-            own.key("pseudonym_domain"),
-            f"column `{name}` has a pseudonym domain but no canonical form",
-            hint="say `canonical: trim` (or nfc, casefold, integer), so that one value gets one token",
-        )
+    forms = _canonical(own, findings)
+    token_of = _token_of(own, name, column_type, tier=tier, findings=findings)
     return Column(
         id=reading.text(node, "id") or name,
         name=name,
@@ -80,14 +72,37 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
         source_name=reading.text(node, "physicalName") or name,
         derived=derived,
         derived_over=over,
-        canonical=form,
-        pseudonym_domain=domain,
+        canonical=forms,
+        pseudonym_domain=reading.text(own, "pseudonym_domain"),
+        token_of=token_of,
+        role=reading.text(own, "entity"),
         raw_clear=reading.text(own, "raw_clear"),
         null_words=_null_words(own),
         transform=transform,
         where=node.where,
         **spelling.read_spelling(own, column_type, tier, findings),
     )
+
+
+def _token_of(own: Node | None, name: str, column_type: ColumnType, *, tier: Tier, findings: Findings) -> str | None:
+    """The category of the values that a column of tokens stands for."""
+    found = own.get("token_of") if own else None
+    if found is None or own is None:
+        if own and reading.text(own, "pseudonym_domain") and "canonical" not in own.entries:
+            message = f"column `{name}` has a pseudonym domain but no canonical form"
+            hint = f"say `canonical: trim` (or {', '.join(canonical.FORMS[1:])}), so that one value gets one token"
+            findings.error("pseudonym-canonical", own.key("pseudonym_domain"), message, hint=hint)
+        return None
+    if found.text not in categories():
+        findings.unknown("category-unknown", found, "category", known=categories())
+    if tier is Tier.STAGED:
+        hint = "say `pseudonym_domain` alone: the gate adds the column of tokens"
+        findings.error("token-of", own.key("token_of"), "what is delivered is no token", hint=hint)
+    if column_type.logical is not Logical.STRING:
+        findings.error("token-of", found, f"column `{name}` holds tokens, so it must be a `string`")
+    if "pseudonym_domain" not in own.entries:
+        findings.error("token-of", found, f"column `{name}` holds tokens of no domain", hint="say `pseudonym_domain`")
+    return found.text
 
 
 def _null_words(own: Node | None) -> tuple[str, ...]:
@@ -176,6 +191,8 @@ def _category(own: Node | None, findings: Findings) -> str:
     return found.text
 
 
-def _canonical(own: Node | None) -> str | None:
-    found = own.get("canonical") if own else None
-    return found.text if found is not None and found.text in canonical.FORMS else None
+def _canonical(own: Node | None, findings: Findings) -> tuple[str, ...]:
+    forms = canonical.in_order(reading.texts(own, "canonical"))
+    if own and set(forms) >= canonical.NEVER:
+        findings.error("canonical", own.entries["canonical"], canonical.NEVER_BOTH, hint="keep one of them")
+    return forms

@@ -34,6 +34,7 @@ _CLASSES: Mapping[Kind, tuple[tuple[bool, bool], str]] = {
     Kind.CATEGORY: (_BOTH, "names and types stay; who may read the column may not"),
     Kind.KEY: (_NEITHER, "what one row is has changed"),
     Kind.ENTITY: (_BOTH, "no column of the contract changes"),
+    Kind.TOKEN: (_NEITHER, "tokens of old and new rows do not join"),
     Kind.LAYOUT: (_BOTH, "only how files are cut"),
     Kind.LOAD_MODE: (_NEITHER, "what one row is has changed"),
     Kind.DRIFT: (_BOTH, "only how other deliveries are treated"),

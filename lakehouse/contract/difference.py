@@ -59,6 +59,7 @@ def renamed(table: Table, names: Mapping[str, str]) -> Table:
         columns=columns,
         key=tuple(map(new, table.key)),
         entity=_entity_renamed(table.entity, names),
+        roles=tuple(replace(role, key=new(role.key)) for role in table.roles),
         event_time=new(table.event_time) if table.event_time else None,
         as_of=new(table.as_of) if table.as_of else None,
         changes=replace(table.changes, operation=new(table.changes.operation)) if table.changes else None,
@@ -127,8 +128,14 @@ def _column(old: Column, new: Column) -> Iterator[Change]:
         # statistics of personal columns must not stand in the log, so files are written anew where that changes
         effect = Effect.REBUILD if old.personal != new.personal else Effect.METADATA
         yield Change(Kind.CATEGORY, effect, f"`{new.name}`: {old.category} becomes {new.category}", new.name)
-    if (old.canonical, old.pseudonym_domain, old.raw_clear) != (new.canonical, new.pseudonym_domain, new.raw_clear):
-        text = f"`{new.name}`: canonical form, pseudonym domain or `raw_clear` change"
+    if _token(old) != _token(new):
+        kind, text = _other_token(old, new)
+        yield Change(kind, Effect.REBUILD, f"`{new.name}`: {text}", new.name)
+    elif old.canonical != new.canonical:
+        text = f"`{new.name}`: foreign keys compare it in another canonical form"
+        yield Change(Kind.OTHER, Effect.NOTHING, text, new.name)
+    if (old.raw_clear is None, old.role) != (new.raw_clear is None, new.role):
+        text = f"`{new.name}`: raw keeps later cells in another way"
         yield Change(Kind.OTHER, Effect.NOTHING, text, new.name)
     if old.source_name != new.source_name:
         text = f"`{new.name}`: later files call it `{new.source_name}`"
@@ -166,22 +173,55 @@ def _table(old: Table, new: Table) -> Iterator[Change]:
         named = ", ".join(f"`{name}`" for name in new.key) or "none"
         yield Change(Kind.KEY, Effect.REBUILD, f"rows are one by another key: {named}")
     if _entity(old) != _entity(new):
-        yield Change(Kind.ENTITY, Effect.REBUILD, "rows belong to other entities")
+        yield Change(Kind.ENTITY, Effect.REBUILD, _other_entity(old, new))
+    elif old.entity is not None and new.entity is not None and old.entity.optional != new.entity.optional:
+        kind, effect = (
+            (Kind.WIDER_CHECK, Effect.REPLAY) if new.entity.optional else (Kind.NARROWER_CHECK, Effect.REBUILD)
+        )
+        yield Change(kind, effect, f"rows {'need not' if new.entity.optional else 'must'} name their entity")
     if (old.layout, old.event_time) != (new.layout, new.event_time):
         yield Change(Kind.LAYOUT, Effect.REBUILD, f"files are cut and sorted by `{new.layout}`")
     if _mode(old) != _mode(new):
         kept = " with history" if new.history else ""
         yield Change(Kind.LOAD_MODE, Effect.REBUILD, f"deliveries meet what is there as `{new.load_mode}`{kept}")
     yield from _drift(old, new)
-    rest = ("scope", "retention", "refresh", "inputs", "sources", "compatibility")
+    rest = ("scope", "retention", "quarantine_days", "refresh", "inputs", "sources", "compatibility")
     named = ", ".join(f"`{name}`" for name in rest if getattr(old, name) != getattr(new, name))
     if named:
         yield Change(Kind.OTHER, Effect.NOTHING, f"{named}: for later deliveries and builds")
 
 
-def _entity(table: Table) -> tuple[object, ...] | None:
+def _entity(table: Table) -> tuple[object, ...]:
     entity = table.entity
-    return None if entity is None else (entity.type, entity.key, entity.surrogate, entity.canonical)
+    own = None if entity is None else (entity.type, entity.key, entity.surrogate, entity.canonical)
+    return own, frozenset(table.roles)
+
+
+def _other_entity(old: Table, new: Table) -> str:
+    """What another entity means; a form is the change that looks small and is none."""
+    if old.entity is not None and new.entity is not None and old.entity.canonical != new.entity.canonical:
+        forms = ", ".join(f"`{form}`" for form in new.entity.canonical)
+        if old.entity == replace(new.entity, canonical=old.entity.canonical, optional=old.entity.optional):
+            return (
+                f"ids are spelled by {forms}: surrogates are found anew, ids that were two may be one and the reverse"
+            )
+    return "rows belong to other entities"
+
+
+def _token(column: Column) -> tuple[object, ...] | None:
+    """What the column of tokens beside this one is made by, None where there is none."""
+    domain, token_of = column.pseudonym_domain, column.token_of
+    return None if domain is None else (domain, token_of, column.canonical if token_of is None else None)
+
+
+def _other_token(old: Column, new: Column) -> tuple[Kind, str]:
+    if new.pseudonym_domain is None:
+        return Kind.REMOVED_COLUMN, "its tokens go"
+    if old.pseudonym_domain is None:
+        return Kind.NEW_COLUMN, "it has tokens now"
+    if old.pseudonym_domain != new.pseudonym_domain:
+        return Kind.TOKEN, "its tokens are those of another domain"
+    return Kind.TOKEN, "its tokens are made of another spelling"
 
 
 def _mode(table: Table) -> tuple[object, ...]:

@@ -56,6 +56,7 @@ def _read(kind: Any, value: Any) -> Any:
     if origin in {Union, UnionType}:
         return _read(next(each for each in inner if each is not NoneType), value)
     if origin is tuple:
+        value = [value] if isinstance(value, str) else value  # one form of a column was a text once
         kinds = (inner[0],) * len(value) if inner[-1] is Ellipsis else inner
         return tuple(_read(each, item) for each, item in zip(kinds, value, strict=True))
     if isinstance(kind, type) and is_dataclass(kind):

@@ -15,6 +15,7 @@ Shape = dict[str, Any]
 
 _DURATION = r"^P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$"
 _NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+_ROLE = r"^[a-z][a-z0-9_]{0,40}$"
 _TABLE = r"^(staged|curated|features)\.[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"
 
 
@@ -103,6 +104,27 @@ ENTITY = _mapping(
     required=("type",),
 )
 
+ROLE = _mapping(
+    "A further entity of the rows: whose the cells of some columns are, beside the entity of the row.",
+    {
+        "type": _text("Entity type, the same word in every table.", pattern=_NAME),
+        "key": _text("Column with that entity's id."),
+        "canonical": _list("Forms of the id before it is hashed.", _FORMS),
+    },
+    required=("type", "key"),
+)
+ROLES: Shape = {
+    "type": "object",
+    "description": "Further entities of the rows, by role: erasing one nulls its cells and leaves the row.",
+    "minProperties": 1,
+    "propertyNames": {
+        "type": "string",
+        "pattern": _ROLE,
+        "description": "a role is a small letter, then small letters, digits and `_`",
+    },
+    "additionalProperties": ROLE,
+}
+
 LINK = _mapping(
     "How entities of one type lead to those of another.",
     {
@@ -158,8 +180,14 @@ TABLE_KEYS: dict[str, Shape] = {
     "sources": _list("Feeds of a staged table.", SOURCE),
     "inputs": _list("Tables that a curated or feature table is made from.", _text("tier.domain.table", pattern=_TABLE)),
     "entity": ENTITY,
+    "entities": ROLES,
     "event_time": _text("Column that says when it happened; its zone is ODCS `defaultTimezone`."),
     "scope": _text("Word for tables that share a ground for being kept.", pattern=_NAME),
+    "quarantine_days": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Days in which a row that names nobody can be looked at; then its key is destroyed. 30.",
+    },
     "load_mode": _choice(
         "How deliveries meet what is there: `append` keeps the first of a key, `upsert` the last, a `snapshot` ends what "
         "it does not name, `changes` say what they do.",
@@ -193,8 +221,13 @@ TABLE_KEYS: dict[str, Shape] = {
 
 COLUMN_KEYS: dict[str, Shape] = {
     "category": _text("Data category (fideslang key); `user` and below is personal."),
-    "canonical": {**_FORMS, "description": "Form of a value before it is compared by a foreign key or hashed."},
+    "canonical": {
+        "description": "Form or forms of a value before it is compared by a foreign key or hashed.",
+        "anyOf": [_FORMS, {"type": "array", "minItems": 1, "items": _FORMS}],
+    },
     "pseudonym_domain": _text("Domain in which the column's tokens are equal."),
+    "token_of": _text("The column holds tokens only, of values of this data category."),
+    "entity": _text("Role (of `entities`) whose cell this is.", pattern=_ROLE),
     "raw_clear": _text("Reason why the column may stay readable in raw for ever."),
     "null_words": {
         "type": "array",
@@ -259,6 +292,7 @@ def every_key() -> list[str]:
     def walk(path: str, shape: Shape) -> None:
         found.append(path)
         inner: Shape = {} if shape is _OVERRIDE else shape.get("items", shape.get("anyOf", [shape])[-1])
+        inner = inner.get("additionalProperties") or inner  # by name: the keys of what stands under each
         for name, below in inner.get("properties", {}).items():
             walk(f"{path}.{name}", below)
 

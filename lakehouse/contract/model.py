@@ -66,6 +66,7 @@ class Rule(StrEnum):
     LENGTH = "length"  # row: minimum, maximum in code points
     COMPARE = "compare"  # row: column OP other column or literal (cross-column)
     UNKNOWN = "unknown"  # row: nothing was delivered that the contract does not know
+    ENTITY = "entity"  # row: it names whose it is, or says nothing personal where that is optional
     MISSING = "missing"  # row: every column of the contract was delivered
     NULL_SHARE = "null_share"  # batch: at most `tolerance` of a column is null
     ROW_COUNT = "row_count"  # batch: minimum, maximum rows
@@ -132,8 +133,10 @@ class Column:
     source_name: str = ""
     derived: Literal["occurrence", "transform"] | None = None
     derived_over: tuple[str, ...] = ()  # occurrence: number (from 1) within the file and these columns
-    canonical: str | None = None  # canonical form before any HMAC
+    canonical: tuple[str, ...] = ()  # canonical forms before any HMAC
     pseudonym_domain: str | None = None
+    token_of: str | None = None  # the column holds tokens only, of values of this category
+    role: str | None = None  # whose cell it is, if not the row's entity's: a role of the table
     raw_clear: str | None = None  # reason why it may stay clear in raw
     null_words: tuple[str, ...] = ("",)
     formats: tuple[str, ...] = ()
@@ -191,6 +194,16 @@ class EntityKey:
 
 
 @dataclass(frozen=True)
+class Role:
+    """A further entity of a table's rows: the cells of the columns that name the role are its own."""
+
+    name: str
+    type: str
+    key: str
+    canonical: tuple[str, ...] = ("trim",)
+
+
+@dataclass(frozen=True)
 class Refresh:
     """How a curated or feature table is rebuilt."""
 
@@ -239,6 +252,7 @@ class Table:
     key: tuple[str, ...]
     description: str = ""
     entity: EntityKey | None = None
+    roles: tuple[Role, ...] = ()
     event_time: str | None = None
     sources: tuple[Source, ...] = ()
     load_mode: LoadMode = "append"
@@ -250,6 +264,7 @@ class Table:
     drift: Drift = Drift()
     scope: str = "main"
     retention: str | None = None  # ISO 8601 duration
+    quarantine_days: int = 30  # until the key of rows that name nobody is destroyed
     refresh: Refresh = Refresh()
     compatibility: Compatibility = "none"  # what a change of the contract must at least be, `lakehouse check --against`
     inputs: tuple[TableId, ...] = ()  # curated and features: what they read
@@ -276,6 +291,11 @@ class Table:
         return self.as_of or (self.event_time if self.load_mode == "upsert" else None)
 
     @property
+    def sealed(self) -> bool:
+        """Whether raw keeps the table's cells under the keys of its entities."""
+        return self.id.tier is Tier.STAGED and self.entity is not None and self.entity.key is not None
+
+    @property
     def versioned(self) -> bool:
         """Whether staged keeps versions that have ended, with `_valid_from` and `_valid_to`."""
         return self.id.tier is Tier.STAGED and self.history and self.load_mode != "append"
@@ -284,6 +304,11 @@ class Table:
     def keeps_extra(self) -> bool:
         """Whether staged keeps `_extra`: unknown columns, and the text of values that had another type."""
         return self.id.tier is Tier.STAGED and "evolve" in {self.drift.unknown, self.drift.type}
+
+    @property
+    def tokenised(self) -> tuple[Column, ...]:
+        """The columns that have a column of tokens beside them."""
+        return tuple(column for column in self.columns if column.pseudonym_domain and column.token_of is None)
 
     @property
     def delivered(self) -> tuple[Column, ...]:

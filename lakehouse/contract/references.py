@@ -223,6 +223,7 @@ def _by_name(item: Node, draft: Draft, findings: Findings) -> tuple[Table, str] 
 
 def _links(draft: Draft, known: dict[TableId, Table], findings: Findings) -> Iterable[Link]:
     types = {table.entity.type for table in known.values() if table.entity}
+    types |= {role.type for table in known.values() for role in table.roles}
     own = reading.ours(draft.node, findings)
     for entry in reading.mappings(own, "links"):
         for key in ("from", "to"):

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, cast
 
 import zstandard
 
-from lakehouse.contract import columns
 from lakehouse.contract.guess import Guess, guess, words_of
 from lakehouse.contract.load import DOMAINS, FILE
 from lakehouse.errors import FileRejectedError, UsageError
+from lakehouse.model import TOKEN_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def _names(header: Sequence[str]) -> list[str]:
     for place, delivered in enumerate(header):
         name = re.sub(r"[^A-Za-z0-9]+", "_", delivered).strip("_")[:60] or f"column_{place + 1}"
         name = name if name[0].isalpha() else f"c_{name}"
-        name = f"{name}_" if name.endswith(columns.TOKEN_SUFFIX) else name
+        name = f"{name}_" if name.endswith(TOKEN_SUFFIX) else name
         taken = {other.casefold() for other in found}
         while name.casefold() in taken:
             name = f"{name}_{place + 1}"
@@ -170,12 +170,22 @@ class _Contract:
     def people(self) -> list[str]:
         personal = [column.name for column in self.guesses if column.personal]
         if self.entity is None:
-            note = "          # review: personal columns, but no id of a person was found; say `entity`"
-            return [note] if personal else []
+            return self.somebody() if personal else []
         forms = "[trim, integer]" if self.entity.canonical == "integer" else "[trim]"
         optional = ", optional: true" if self.entity.nullable else ""
         return [
             f"          entity: {{type: {self.entity.entity}, key: {self.entity.name}, canonical: {forms}{optional}}}  # review"
+        ]
+
+    def somebody(self) -> list[str]:
+        """Rows with personal columns must be somebody's; where no id of a person is seen, the key must do."""
+        whole = [column for column in self.guesses if not column.nullable] or list(self.guesses)
+        chosen = next((column for column in whole if column.name in self.key), whole[0])
+        forms = "[trim, integer]" if chosen.logical == "integer" else "[trim]"
+        optional = ", optional: true" if chosen.nullable else ""
+        return [
+            "          # review: personal columns, but no id of a person was found; whose are the rows?",
+            f"          entity: {{type: person, key: {chosen.name}, canonical: {forms}{optional}}}  # review",
         ]
 
     def column(self, place: int, column: Guess) -> list[str]:

@@ -153,8 +153,21 @@ class _Judge:
                 outcome.seen.add(key)
                 outcome.problems += self.judge(value, properties[key]).problems
         self.required(node, schema, outcome)
-        if schema.get("additionalProperties") is False:
+        others: Schema | bool = schema.get("additionalProperties", True)
+        if others is False:
             self.unknown(node, outcome, known=properties)
+        elif isinstance(others, dict):
+            self.named(node, schema, others, outcome=outcome)
+
+    def named(self, node: Node, schema: Schema, others: Schema, *, outcome: Outcome) -> None:
+        """Values under names that the file chooses."""
+        if len(node.entries) < schema.get("minProperties", 0):
+            outcome.problem("shape-length", node, f"needs at least {schema['minProperties']} entries")
+        for key, value in node.entries.items():
+            if key not in schema.get("properties", {}):
+                outcome.seen.add(key)
+                outcome.problems += self.judge(node.keys[key], schema.get("propertyNames", {})).problems
+                outcome.problems += self.judge(value, others).problems
 
     def required(self, node: Node, schema: Schema, outcome: Outcome) -> None:
         for key in schema.get("required", []):

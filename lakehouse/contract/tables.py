@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast, get_args
 
-from lakehouse.contract import canonical, checks, columns, feeds, modes, reading, spelling
+from lakehouse.contract import checks, columns, feeds, modes, owners, reading, spelling
 from lakehouse.contract.model import (
     Check,
     CheckKind,
     Column,
     Compatibility,
-    EntityKey,
     Layout,
     Logical,
     Refresh,
@@ -43,27 +42,31 @@ def read_table(node: Node, domain: str, contract_id: str, *, owner: str, finding
         return None
     read = _columns(node, tier, findings)
     by_name = {column.name: column for _, column in read}
+    entity = owners.read_entity(own, by_name, tier, findings)
     table = Table(
         id=TableId(tier, domain, name),
         odcs_id=f"{contract_id}/{reading.text(node, 'id') or name}",
         columns=tuple(column for _, column in read),
         key=_key(node, findings),
         description=reading.text(node, "description") or "",
-        entity=_entity(own, by_name, tier, findings),
+        entity=entity,
+        roles=owners.read_roles(own, by_name, entity, findings),
         event_time=_event_time(own, by_name, findings),
         sources=feeds.read_sources(node, own, tier, findings),
         history=reading.flag(own, "history"),
         drift=modes.read_drift(own),
         scope=reading.text(own, "scope") or "main",
         retention=reading.text(own, "retention"),
+        quarantine_days=reading.whole(own, "quarantine_days", Table.quarantine_days),
         compatibility=_compatibility(own),
         inputs=_inputs(node, own, tier, findings),
         owner=owner,
         where=node.where,
     )
+    table = owners.with_cells(node, table, findings)
     table = modes.read_modes(node, own, table, findings)
     table = replace(table, layout=_layout(own, table, findings), refresh=_refresh(own, table, findings))
-    _judge(node, table, findings)
+    _judge(node, own, table, findings)
     found = _checks(node, list(zip((entry for entry, _ in read), table.columns, strict=True)), table, findings)
     return replace(table, checks=found)
 
@@ -134,41 +137,8 @@ def _key(node: Node, findings: Findings) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(found))
 
 
-def _named(own: Node | None, key: str, known: dict[str, Column], findings: Findings) -> Column | None:
-    found = own.get(key) if own else None
-    if found is None or found.kind != "scalar":
-        return None
-    if found.text not in known:
-        findings.unknown("column-unknown", found, f"`{key}` column", known=known)
-        return None
-    return known[found.text]
-
-
-def _entity(own: Node | None, known: dict[str, Column], tier: Tier, findings: Findings) -> EntityKey | None:
-    found = own.get("entity") if own else None
-    if found is None or found.kind != "mapping":
-        return None
-    kind = reading.text(found, "type")
-    key = _named(found, "key", known, findings)
-    surrogate = _named(found, "surrogate", known, findings)
-    if ("key" in found.entries) == ("surrogate" in found.entries):
-        hint = "`key`: the column with the id; `surrogate`: the column that shows `_entity`, where there is no id"
-        findings.error("entity-key", found, "an entity needs either `key` or `surrogate`", hint=hint)
-    if tier is Tier.STAGED and "surrogate" in found.entries:
-        findings.error("entity-surrogate", found.key("surrogate"), "a staged table names its entity by `key`")
-    if surrogate is not None and surrogate.type.logical is not Logical.STRING:
-        findings.error("entity-surrogate", found, f"surrogate column `{surrogate.name}` must be a `string`")
-    return EntityKey(
-        type=kind or "",
-        key=key.name if key else None,
-        surrogate=surrogate.name if surrogate else None,
-        canonical=canonical.in_order(reading.texts(found, "canonical")) or ("trim",),
-        optional=reading.flag(found, "optional"),
-    )
-
-
 def _event_time(own: Node | None, known: dict[str, Column], findings: Findings) -> str | None:
-    column = _named(own, "event_time", known, findings)
+    column = owners.named(own, "event_time", known, findings)
     if column is None or own is None:
         return None
     if column.type.logical not in {Logical.DATE, Logical.TIMESTAMP}:
@@ -216,25 +186,22 @@ def _refresh(own: Node | None, table: Table, findings: Findings) -> Refresh:
     return Refresh("by_month" if found.text == "by_month" else "full")
 
 
-def _judge(node: Node, table: Table, findings: Findings) -> None:
+def _judge(node: Node, own: Node | None, table: Table, findings: Findings) -> None:
     """What only the whole table shows."""
     known = {column.name: column for column in table.columns}
     for entry in reading.mappings(node, "properties"):
-        own = reading.ours(entry, findings)
-        for item in reading.items(own, "occurrence_over"):
+        said = reading.ours(entry, findings)
+        for item in reading.items(said, "occurrence_over"):
             if item.text not in known or known[item.text].derived:
                 findings.unknown("column-unknown", item, "delivered column", known=[c.name for c in table.delivered])
-        if own and "occurrence_over" in own.entries and table.id.tier is not Tier.STAGED:
-            findings.error("derived-tier", own.key("occurrence_over"), "only staged tables number their rows")
-        if own and "transform" in own.entries and table.id.tier is not Tier.STAGED:
-            findings.error("derived-tier", own.key("transform"), "only staged tables transform what was delivered")
+        if said and "occurrence_over" in said.entries and table.id.tier is not Tier.STAGED:
+            findings.error("derived-tier", said.key("occurrence_over"), "only staged tables number their rows")
+        if said and "transform" in said.entries and table.id.tier is not Tier.STAGED:
+            findings.error("derived-tier", said.key("transform"), "only staged tables transform what was delivered")
         column = known.get(reading.text(entry, "name") or "")
         if column is not None:
-            spelling.judge_transform(own, column, known, findings)
-    personal = [column.name for column in table.columns if column.personal]
-    if personal and table.entity is None:
-        message = f"table `{table.id}` has personal columns ({', '.join(personal)}) but no entity"
-        findings.warning("entity-missing", node, message, hint="without `entity` nobody can be forgotten in it")
+            spelling.judge_transform(said, column, known, findings)
+    owners.judge(node, own, table, findings)
 
 
 def _checks(node: Node, read: list[tuple[Node, Column]], table: Table, findings: Findings) -> tuple[Check, ...]:
@@ -246,6 +213,7 @@ def _checks(node: Node, read: list[tuple[Node, Column]], table: Table, findings:
         found += quality_checks(entry, known, column, findings=findings)
         found += checks.unique_checks(entry, column, findings)
     found += quality_checks(node, known, None, findings=findings)
+    found += owners.entity_checks(table)
     found += modes.drift_checks(table)
     if table.key:
         words = "no key twice"

@@ -33,6 +33,7 @@ DECIDED = (
     EventKind.CONFLICT,
     EventKind.SUPERSEDED,
     EventKind.DELETED,
+    EventKind.ERASED,
 )
 
 

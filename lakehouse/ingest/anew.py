@@ -29,12 +29,8 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake, Snapshot, Transaction
 
 KIND = CAUSE = "rebuild"
-#: Kinds that only the gate decides; what was erased, expired or suppressed stays as it is.
-_DECIDED = tuple(
-    kind
-    for kind in EventKind
-    if kind not in {EventKind.READ, EventKind.ERASED, EventKind.EXPIRED, EventKind.SUPPRESSED}
-)
+#: Kinds that only the gate decides; what was expired or suppressed stays as it is.
+_DECIDED = tuple(kind for kind in EventKind if kind not in {EventKind.READ, EventKind.EXPIRED, EventKind.SUPPRESSED})
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,14 @@ def net(lake: Lake, table: Table, events: Iterable[LedgerEvent]) -> list[LedgerE
     for event in events:
         wanted[event.batch, event.kind] += event.count
     decided = pl.col("kind").is_in([kind.value for kind in _DECIDED])
-    told = storage.read_ledger(lake, table.id).filter(decided).group_by("batch", "kind").agg(pl.col("count").sum())
+    ledger = storage.read_ledger(lake, table.id)
+    told = ledger.filter(decided).group_by("batch", "kind").agg(pl.col("count").sum())
+    lost = storage.batches(lake, table.id).filter(pl.col("state") == "lost")["number"]
+    # not gated anew, so what is staged of them goes; what was erased or has expired is accounted for as it is
+    kept = ledger.filter(~decided, pl.col("batch").is_in(lost.implode()))
+    signed = pl.when(pl.col("kind") == EventKind.READ.value).then(pl.col("count")).otherwise(-pl.col("count"))
+    for batch, rows in kept.group_by("batch").agg(signed.sum()).rows():
+        wanted[batch, EventKind.LOST] += rows
     for batch, kind, count in told.select("batch", "kind", "count").rows():
         wanted[batch, EventKind(kind)] -= count
     return [

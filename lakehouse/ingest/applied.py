@@ -14,7 +14,8 @@ from lakehouse.contract.change import Change, Effect, Kind, heaviest
 from lakehouse.contract.difference import difference
 from lakehouse.contract.imprint import fingerprint, imprint, table_of
 from lakehouse.errors import RefusedError
-from lakehouse.ingest.rawform import first
+from lakehouse.ingest.rawform import first, with_layouts
+from lakehouse.ingest.tokenising import with_versions
 from lakehouse.storage.applied import under
 
 if TYPE_CHECKING:
@@ -82,11 +83,12 @@ def noted(lake: Lake, row: Applied | None, table: Table) -> tuple[Applied, ...]:
     Rows that an earlier contract set aside stay so, and the lake remembers that they may be looked at again.
     """
     if row is None:
-        return (under(lake, table, first(table)),)
+        return (under(lake, table, with_versions(lake, table, first(table))),)
     if row.fingerprint == fingerprint(table):
         return ()
     replay = heaviest(changes_since(row, table)) is Effect.REPLAY
-    return (under(lake, table, {**row.raw, "replay": replay}),)
+    said = with_versions(lake, table, with_layouts(row.raw, table))
+    return (under(lake, table, {**said, "replay": replay}),)
 
 
 def renamed(row: Applied, table: Table) -> Applied:

@@ -21,6 +21,7 @@ from lakehouse import storage
 from lakehouse.contract import arrow
 from lakehouse.ingest.account import Account, Tally, report_of, row_checks
 from lakehouse.ingest.anew import KIND, Anew, net
+from lakehouse.ingest.applied import standing_contract
 from lakehouse.ingest.behind import WriteBehind
 from lakehouse.ingest.modes.appending import Appending
 from lakehouse.ingest.modes.dumps import Dumps, LateDumpError
@@ -28,11 +29,13 @@ from lakehouse.ingest.modes.forgiving import Forgiving
 from lakehouse.ingest.modes.keyed import Keyed
 from lakehouse.ingest.modes.standing import Standing
 from lakehouse.ingest.occurrence import Occurrence
+from lakehouse.ingest.opener import ERASED, Opener
 from lakehouse.ingest.quarantine import READABLE, Pointers
+from lakehouse.ingest.rawform import RawForm
 from lakehouse.ingest.rawread import in_order, portions
 from lakehouse.ingest.report import IngestReport
-from lakehouse.ingest.surrogates import of_rows
-from lakehouse.model import BAD, BATCH, BYTES, ROW, EventKind, LedgerEvent, Tier
+from lakehouse.ingest.tokenising import with_tokens
+from lakehouse.model import BAD, BATCH, BYTES, ROW, UNNAMED, EventKind, LedgerEvent, Tier
 from lakehouse.quality import BatchCounts, check_batch, compile_row_checks
 from lakehouse.quality.drift import told
 
@@ -43,8 +46,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Project, Table
     from lakehouse.ingest.modes.appending import Load
-    from lakehouse.ingest.rawform import RawForm
-    from lakehouse.storage import Applied, Held, Lake
+    from lakehouse.storage import Applied, Held, Lake, Snapshot
 
 ROWS_AT_ONCE = 250_000
 
@@ -86,6 +88,7 @@ class Gate:
         self._schema = arrow.schema(table, Tier.STAGED)
         if work.anew is None:
             self._schema = storage.in_place(lake, table.id, self._schema)
+        self._columns = [*arrow.delivered(table).names, *([UNNAMED] if table.sealed else [])]
         self._pass = compile_row_checks(table)
         self._occurrence = Occurrence(table)
         placement = storage.Placement.of(table, Tier.STAGED)
@@ -98,6 +101,8 @@ class Gate:
             lake, table.id, contract_version=work.contract_version, checks=self._pass.checks, anew=anew
         )
         self._forgiving = Forgiving(table, self._pass.checks)
+        row = work.noted[0] if work.noted else standing_contract(lake, work.project, table)
+        self._said = row.raw if row is not None else {}
 
     def expect(self, batch: int, *, was_held: bool = False) -> None:
         """Count a batch even if no row of it comes; one that an earlier run held leaves that state now, or stays."""
@@ -105,11 +110,13 @@ class Gate:
             self._account.tallies[batch] = Tally(BatchCounts(self._work.table), was_held=was_held)
 
     def take(self, raw: pl.DataFrame) -> None:
-        """Take rows as they stand in raw; batch by batch, each in order of its rows."""
+        """Take named rows as they were delivered; batch by batch, each in order of its rows."""
+        raw = raw.select(*self._columns)
         if raw.is_empty():
             return
         bad = raw.filter(pl.col(BAD).is_not_null())
         if bad.height:
+            bad = self._without_erased(bad)
             self._pointers.add_unreadable(bad)
             self._count_unreadable(bad)
             self._load.turn_away(bad, None)
@@ -124,7 +131,7 @@ class Gate:
             self._pointers.add(turned_away, failed.filter(failing))
             self._load.turn_away(turned_away, self._forgiving.hides_key(failed.filter(failing)))
             good = good.filter(~failing)
-        self._load.take(good)
+        self._load.take(with_tokens(self._work.lake, self._work.table, good, self._said))
 
     def abandon(self) -> None:
         """Forget everything; nothing was visible."""
@@ -235,6 +242,16 @@ class Gate:
             tally.counts.add(rows, part)
             offset += length
 
+    def _without_erased(self, bad: pl.DataFrame) -> pl.DataFrame:
+        """Rows that cannot be read, but for those of erased entities, which are counted."""
+        erased = pl.col(BAD) == ERASED
+        for number, count in bad.filter(erased)[BATCH].value_counts().rows():
+            self.expect(number)
+            tally = self._account.tallies[number]
+            tally.rows += count
+            tally.kinds[EventKind.ERASED] += count
+        return bad.filter(~erased)
+
     def _count_unreadable(self, bad: pl.DataFrame) -> None:
         for number, count in bad[BATCH].value_counts().rows():
             self.expect(number)
@@ -246,27 +263,36 @@ class Gate:
 
 
 def from_raw(work: Workplace, batches: Mapping[int, int]) -> Iterator[pl.DataFrame]:
-    """The raw rows of batches (number -> rows), as the gateway gave them: batch by batch, in order of rows."""
-    whole = storage.snapshot(work.lake, work.table.id.at(Tier.RAW))
+    """The rows of batches (number -> rows) out of raw, as the gateway had them: batch by batch, in order of rows."""
+    opener = Opener(work.lake, work.table, work.raw_form or RawForm.of(work.table, None))
+    for rows in _portions_of(storage.snapshot(work.lake, work.table.id.at(Tier.RAW)), batches):
+        yield opener.open(rows)
+
+
+def _portions_of(whole: Snapshot, batches: Mapping[int, int]) -> Iterator[pl.DataFrame]:
     if sum(batches.values()) * 2 > whole.rows and in_order(whole):
-        yield from (_collect(work, part, sort=False) for part in portions(whole, batches, rows=ROWS_AT_ONCE))
+        yield from (part.collect() for part in portions(whole, batches, rows=ROWS_AT_ONCE))
         return
     raw = whole.scan()
     group: list[int] = []
     waiting = 0
     for number, rows in sorted(batches.items()):
         if group and waiting + rows > ROWS_AT_ONCE:
-            yield _collect(work, raw.filter(pl.col(BATCH).is_in(group)))
+            yield _sorted(raw.filter(pl.col(BATCH).is_in(group)))
             group, waiting = [], 0
         if rows > ROWS_AT_ONCE:
             for start in range(0, rows, ROWS_AT_ONCE):
                 part = pl.col(ROW).is_between(start, start + ROWS_AT_ONCE - 1)
-                yield _collect(work, raw.filter(pl.col(BATCH) == number, part))
+                yield _sorted(raw.filter(pl.col(BATCH) == number, part))
         else:
             group.append(number)
             waiting += rows
     if group:
-        yield _collect(work, raw.filter(pl.col(BATCH).is_in(group)))
+        yield _sorted(raw.filter(pl.col(BATCH).is_in(group)))
+
+
+def _sorted(rows: pl.LazyFrame) -> pl.DataFrame:
+    return rows.collect(engine="streaming").sort(BATCH, ROW)
 
 
 def finish(work: Workplace) -> IngestReport:
@@ -289,13 +315,6 @@ def finish(work: Workplace) -> IngestReport:
         return gate.close(storage.snapshot(work.lake, work.table.id.at(Tier.RAW)).version)
     finally:
         gate.abandon()
-
-
-def _collect(work: Workplace, rows: pl.LazyFrame, *, sort: bool = True) -> pl.DataFrame:
-    rows = rows if work.raw_form is None else work.raw_form.inward(rows)
-    frame = rows.collect(engine="streaming").sort(BATCH, ROW) if sort else rows.collect()
-    stale = work.raw_form is not None and work.raw_form.stale_entity
-    return frame.with_columns(of_rows(work.lake, work.table, frame)) if stale else frame
 
 
 def _load_of(work: Workplace, rows: WriteBehind, account: Account, schema: pa.Schema) -> Load:

@@ -31,9 +31,9 @@ from lakehouse.ingest.quarantine import place as quarantine_of
 from lakehouse.ingest.rawform import RawForm
 from lakehouse.ingest.readers.delivery import Delivery, Fingerprint
 from lakehouse.ingest.report import BatchReport, IngestReport
-from lakehouse.ingest.surrogates import of_rows
+from lakehouse.ingest.sealer import Sealer
 from lakehouse.model import BATCH, LANDED_AT, EventKind, LedgerEvent, Tier
-from lakehouse.privacy import entities
+from lakehouse.privacy import entities, vault
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -72,6 +72,7 @@ def ingest(lake: Lake, project: Project, table: Table, files: Sequence[Path], *,
         for chunk in _chunks(files):
             report += _take(work, chunk, now=now)
     drop_expired(lake, table, now)
+    vault.destroy_due(lake, now)
     return tidied(lake, table, report)
 
 
@@ -224,14 +225,15 @@ class _Intake:
         work = self._work
         raw_id = work.table.id.at(Tier.RAW)
         placement = storage.Placement.of(work.table, Tier.RAW)
-        raw = WriteBehind(storage.begin(work.lake, raw_id, work.raw, self._form.schema, placement, append_only=True))
+        sealer = Sealer(work.lake, work.table, self._form)
+        tx = storage.begin(work.lake, raw_id, work.raw, self._form.schema, placement, append_only=True)
+        raw = WriteBehind(tx, prepare=sealer.seal)
         gate = Gate(work)
         try:
             for frame in ahead(_grouped(self._frames())):
-                surrogates = of_rows(work.lake, work.table, frame)
-                complete = frame.with_columns(surrogates).select(self._form.contract.names)
-                raw.write(self._form.outward(complete))
-                gate.take(complete)
+                named = sealer.name(frame)
+                raw.write(named)
+                gate.take(named)
             for number in self._accepted:
                 gate.expect(number)
             report = self._commit(raw, gate)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import UsageError
 from lakehouse.ingest.readers.delivery import unchanged
+from lakehouse.privacy import entities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from lakehouse.contract.model import Source, Table
@@ -55,6 +57,18 @@ def complete_files(lake: Lake, table: Table, now: dt.datetime) -> list[Path]:
         return []
     candidates = (path for path in place.iterdir() if not path.name.startswith(".") and path.is_file())
     return sorted(path for path in candidates if path.suffix not in _UNFINISHED and _is_complete(path, table, now))
+
+
+def name_hashes(lake: Lake, files: Iterable[Path]) -> list[str]:
+    """What a request to take files calls them: their names may be personal, so they stay in the landing folder."""
+    return [entities.name_hash(lake, file.name) for file in files]
+
+
+def named(lake: Lake, table: Table, hashes: Sequence[str]) -> list[Path]:
+    """The files that `name_hashes` was told, in that order, as far as they are still there."""
+    place = folder(lake, table)
+    there = {entities.name_hash(lake, path.name): path for path in (place.iterdir() if place.is_dir() else ())}
+    return [there[each] for each in hashes if each in there]
 
 
 def deliver(lake: Lake, table: Table, file: Path) -> Path:

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 
 from lakehouse import storage
@@ -23,8 +22,13 @@ from lakehouse.contract.imprint import table_of
 from lakehouse.errors import RefusedError
 from lakehouse.ingest import landing, rawform
 from lakehouse.ingest.applied import changes_since, match, renamed, standing_contract
+from lakehouse.ingest.gate import ROWS_AT_ONCE
 from lakehouse.ingest.gateway import leases
+from lakehouse.ingest.opener import Opener
+from lakehouse.ingest.rawread import portions
 from lakehouse.ingest.rebuild import columns_of_raw, rebuild, set_aside
+from lakehouse.ingest.tokenising import renewed as renewed_tokens
+from lakehouse.ingest.tokenising import with_versions
 from lakehouse.model import TableId, Tier
 from lakehouse.storage.applied import put, under
 from lakehouse.storage.intents import Effects
@@ -82,10 +86,15 @@ def drift(steps: Sequence[Step]) -> bool:
 def rename(lake: Lake, project: Project) -> tuple[str, ...]:
     """Let tables have the names that their contracts give them now, all at once; the names they had.
 
+    What a dead run left of any table is recovered first: there may be nothing else to do for it.
+
     Raises:
         LeaseTakenError: somebody works on one of them.
     """
     known = match(storage.applied_contracts(lake), project.tables)
+    for row in known.values():
+        for name in _written(table_of(row.contract)):
+            storage.recover_if_dirty(lake, name)
     tables = {str(table.id): table for table in project.tables}
     moved = [(row, tables[name]) for name, row in known.items() if row.table != name]
     with ExitStack() as held:
@@ -142,7 +151,7 @@ def _metadata(lake: Lake, project: Project, table: Table) -> None:
     with leases(lake, table, holder="apply") as (raw, staged):
         row = standing_contract(lake, project, table)
         said = columns_of_raw(raw, table, row)
-        noted = under(lake, table, {**said, "replay": False})
+        noted = under(lake, table, {**with_versions(lake, table, said), "replay": False})
         present = storage.snapshot(lake, table.id).schema if storage.exists(lake, table.id) else None
         wanted = arrow.schema(table, Tier.STAGED)
         new = [] if present is None else [item for item in wanted if item.name not in present.names]
@@ -153,7 +162,7 @@ def _metadata(lake: Lake, project: Project, table: Table) -> None:
 
 
 def _step(lake: Lake, row: Applied, table: Table) -> Step:
-    changes = changes_since(row, table)
+    changes = changes_since(row, table) + renewed_tokens(lake, row, table)
     if row.table == str(table.id):
         changes = tuple(_weighed(lake, row, table, change) for change in changes)
     effect = heaviest(changes)
@@ -170,15 +179,11 @@ def _weighed(lake: Lake, row: Applied, table: Table, change: Change) -> Change:
     if not storage.exists(lake, raw):
         return change
     form = rawform.RawForm.of(table, rawform.extended(row.raw, table))
-    rows = form.inward(_with_columns(storage.scan(lake, raw), form.schema.names))
-    if not rows.select(pl.col(column.name).is_not_null().any()).collect(engine="streaming").item():
+    opener = Opener(lake, table, form)
+    parts = (opener.open(part.collect()) for part in portions(storage.snapshot(lake, raw), None, rows=ROWS_AT_ONCE))
+    if not any(part[column.name].is_not_null().any() for part in parts):
         return change
     return replace(change, effect=Effect.REBUILD, text=f"`{column.name}` ({column.type}): rows so far brought it")
-
-
-def _with_columns(rows: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
-    there = rows.collect_schema().names()
-    return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in there)
 
 
 def _rows(lake: Lake, table: Table) -> int:

@@ -39,8 +39,8 @@ def in_order(raw: Snapshot) -> bool:
     return True
 
 
-def portions(raw: Snapshot, batches: Collection[int], *, rows: int) -> Iterator[pl.LazyFrame]:
-    """All rows of these batches in order, about so many at once."""
+def portions(raw: Snapshot, batches: Collection[int] | None, *, rows: int) -> Iterator[pl.LazyFrame]:
+    """All rows of these batches (None: of all) as they stand, about so many at once."""
     group: list[str] = []
     waiting = 0
     for path, count in zip(raw.files, raw.file_rows, strict=True):
@@ -58,5 +58,5 @@ def portions(raw: Snapshot, batches: Collection[int], *, rows: int) -> Iterator[
         yield _of(scan_files(group, raw.schema), batches)
 
 
-def _of(rows: pl.LazyFrame, batches: Collection[int]) -> pl.LazyFrame:
-    return rows.filter(pl.col(BATCH).is_in(list(batches)))
+def _of(rows: pl.LazyFrame, batches: Collection[int] | None) -> pl.LazyFrame:
+    return rows if batches is None else rows.filter(pl.col(BATCH).is_in(list(batches)))

@@ -25,7 +25,8 @@ from lakehouse.ingest.gate import Gate, Workplace, from_raw
 from lakehouse.ingest.gateway import leases, tidied
 from lakehouse.ingest.rawform import RawForm, extended, first
 from lakehouse.ingest.report import IngestReport
-from lakehouse.model import Tier
+from lakehouse.ingest.tokenising import with_versions
+from lakehouse.model import BATCH, Tier
 from lakehouse.storage.applied import under
 from lakehouse.storage.intents import Effects
 from lakehouse.storage.protocol import add_columns
@@ -47,6 +48,7 @@ def rebuild(
     table: Table,
     *,
     months: Sequence[str] | None = None,
+    drop_lost: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Gate all raw batches of a table anew, in order of their numbers, and replace what is staged in one commit.
@@ -58,10 +60,13 @@ def rebuild(
         project: all contracts.
         table: the staged table.
         months: replace the rows of these event months only (`2011-03`); None replaces everything.
+        drop_lost: let go of rows whose batches an older control database has lost (`lakehouse recover`): raw cannot give
+            them again, and nobody knows whether their files have been delivered anew.
         progress: told after each portion: rows gated so far, and all there are.
 
     Raises:
-        RefusedError: nothing has landed, the table has no months or another name, or other months would change too.
+        RefusedError: nothing has landed, the table has no months or another name, other months would change too, or rows
+            of lost batches would go.
         LeaseTakenError: somebody else works on the table.
     """
     if months is not None and not storage.Placement.of(table, Tier.STAGED).by_month:
@@ -73,9 +78,13 @@ def rebuild(
         if months is not None or (row and any(c.kind is Kind.RENAMED_TABLE for c in changes_since(row, table))):
             require_applied(row, table)
         _require_landed(lake, table)
+        if not drop_lost:
+            _require_nothing_lost(lake, table)
         said = columns_of_raw(raw, table, row)
         anew = Anew(None if months is None else tuple(sorted(set(months))))
-        noted = under(lake, table, {**said, "replay": False})
+        # rows of other months keep their tokens, so those of some months must be made alike
+        known = with_versions(lake, table, said, renew=months is None)
+        noted = under(lake, table, {**known, "replay": False})
         form = RawForm.of(table, said)
         work = Workplace(lake, project, table, raw, staged, anew=anew, raw_form=form, noted=(noted,))
         report = _gate_anew(work, progress)
@@ -119,6 +128,24 @@ def _require_landed(lake: Lake, table: Table) -> None:
     if not storage.exists(lake, table.id.at(Tier.RAW)):
         raise RefusedError(
             "nothing has landed yet", where=str(table.id), hint=f"run `lakehouse ingest {table.id} FILE`"
+        )
+
+
+def lost_rows(lake: Lake, table: Table) -> int:
+    """How many staged rows are of batches that the control database has lost; a rebuild cannot make them again."""
+    manifest = storage.batches(lake, table.id)
+    lost = manifest.filter(pl.col("state") == "lost")["number"].to_list()
+    if not lost or not storage.exists(lake, table.id):
+        return 0
+    return storage.scan(lake, table.id).filter(pl.col(BATCH).is_in(lost)).select(pl.len()).collect().item()
+
+
+def _require_nothing_lost(lake: Lake, table: Table) -> None:
+    if rows := lost_rows(lake, table):
+        raise RefusedError(
+            f"{rows} staged rows are of batches that were lost with an older control database",
+            where=str(table.id),
+            hint=f"deliver their files again, then run `lakehouse rebuild {table.id} --drop-lost --yes`",
         )
 
 

@@ -23,6 +23,7 @@ class BatchReport:
         state: `skipped` is a file that had been taken before, unless its batch is still `held`.
         superseded: rows that a later word about their key beat, or will have been beaten by.
         deleted: deletes, and rows that they ended.
+        erased: rows that stay closed, because their entity was erased.
         reason: why it was held, rejected or skipped, or why a dump's deletes were held.
     """
 
@@ -35,6 +36,7 @@ class BatchReport:
     conflict: int = 0
     superseded: int = 0
     deleted: int = 0
+    erased: int = 0
     reason: str | None = None
 
 

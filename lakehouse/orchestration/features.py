@@ -148,7 +148,8 @@ def _computed(
         raise SchemaMismatchError(
             f"the function and the contract differ in {', '.join(f'`{name}`' for name in odd)}",
             where=function,
-            hint="return the contract's columns, `_landed_at`, and `_entity` where the table has an entity",
+            hint="return the contract's columns, `_landed_at`, and `_entity`, `_entity_<role>` and `<column>__token` "
+            "where the contract says so",
         )
     return rows.select(wanted).collect()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from lakehouse.contract.model import Column, Table
-from lakehouse.model import TableId, Tier
+from lakehouse.model import SEALED, TableId, Tier, entity_of, sealed_of, token_of
 from lakehouse.orchestration.automation import follows_passed_inputs
 
 KINDS: Mapping[Tier, frozenset[str]] = {
@@ -19,6 +19,9 @@ KINDS: Mapping[Tier, frozenset[str]] = {
     Tier.CURATED: frozenset({"deltalake", "dbt", "duckdb"}),
     Tier.FEATURES: frozenset({"deltalake", "polars"}),
 }
+
+
+_PSEUDONYM: Mapping[str, str] = {"category": "user.unique_id.pseudonymous", "personal": ""}
 
 
 def asset_key(table: TableId) -> dg.AssetKey:
@@ -54,9 +57,33 @@ def spec(table: Table, *, tier: Tier | None = None) -> dg.AssetSpec:
 
 
 def column_schema(table: Table, tier: Tier) -> dg.TableSchema:
-    """The contract's columns with their category as tag; raw keeps delivered columns as text."""
-    columns = table.delivered if tier is Tier.RAW else table.columns
-    return dg.TableSchema(columns=[_column(column, raw=tier is Tier.RAW) for column in columns])
+    """The contract's columns with their category as tag, and what stands for their values: seals in raw, later tokens."""
+    if tier is Tier.RAW:
+        clear = [column for column in table.delivered if column.raw_clear or not table.sealed]
+        return dg.TableSchema(columns=[*(_column(column, raw=True) for column in clear), *_seals(table)])
+    own = [_column(column, raw=False) for column in table.columns]
+    roles = [
+        dg.TableColumn(entity_of(role.name), "string", f"The surrogate of the row's {role.name}.", tags=_PSEUDONYM)
+        for role in table.roles
+    ]
+    return dg.TableSchema(columns=[*roles, *own, *(_token(column) for column in table.tokenised)])
+
+
+def _seals(table: Table) -> list[dg.TableColumn]:
+    """The columns of sealed cells; whatever they hold counts as personal."""
+    if not table.sealed:
+        return []
+    names = {SEALED: "entity", **{sealed_of(role.name): role.name for role in table.roles}}
+    tags = {"category": "user", "personal": ""}
+    return [
+        dg.TableColumn(name, "binary", f"Cells under the keys of the row's {whose}.", tags=tags)
+        for name, whose in names.items()
+    ]
+
+
+def _token(column: Column) -> dg.TableColumn:
+    tags = {**_PSEUDONYM, "token_of": column.category}
+    return dg.TableColumn(token_of(column.name), "string", f"What stands for `{column.name}`.", tags=tags)
 
 
 def _column(column: Column, *, raw: bool) -> dg.TableColumn:
@@ -94,5 +121,6 @@ def _tags(table: Table, identity: TableId) -> dict[str, str]:
 
 def _description(table: Table, tier: Tier) -> str | None:
     if tier is Tier.RAW:
-        return f"What arrived for `{table.id}`, as delivered: append-only, values as text.".strip()
+        kept = "sealed under the keys of its entities" if table.sealed else "values as text"
+        return f"What arrived for `{table.id}`, as delivered: append-only, {kept}."
     return table.description or None

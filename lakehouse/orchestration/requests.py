@@ -54,7 +54,9 @@ def _request_for(
     instance: dg.DagsterInstance, lake: Lake, table: Table, *, files: Sequence[Path], last: str | None
 ) -> str | None:
     """A request id for these files: new ones get a new id, failed ones a few more attempts, others wait."""
-    waiting = sorted([str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files)
+    names = landing.name_hashes(lake, files)
+    states = [file.stat() for file in files]
+    waiting = sorted([name, state.st_size, state.st_mtime_ns] for name, state in zip(names, states, strict=True))
     attempt = 1
     if last is not None:
         try:
@@ -65,7 +67,7 @@ def _request_for(
             attempt = int(before.get("attempt", 1)) + 1
             if attempt > ATTEMPTS or not _failed(instance, last):
                 return None
-    payload = {"files": {str(table.id): [str(file) for file in files]}, "waiting": waiting, "attempt": attempt}
+    payload = {"files": {str(table.id): names}, "waiting": waiting, "attempt": attempt}
     return storage.put_request(lake, "ingest", payload)
 
 

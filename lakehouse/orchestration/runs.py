@@ -5,6 +5,7 @@ beside the others. It carries the id of a request and nothing else.
 """
 
 import datetime as dt
+import fcntl
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse import errors, storage
+from lakehouse.ingest import landing
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.access import REQUEST_TAG
 from lakehouse.orchestration.assets import feature_step
@@ -100,9 +102,10 @@ def materialize(
 
 
 def ingest_request(settings: Settings, files: Mapping[TableId, Sequence[Path]]) -> str:
-    """Note which landed files a run is to take; the run itself carries only the returned id."""
-    payload = {"files": {str(table): [str(file) for file in paths] for table, paths in files.items()}}
-    return storage.put_request(storage.open_lake(settings), "ingest", payload)
+    """Note which landed files a run is to take, by keyed hashes of their names; the run carries only the returned id."""
+    lake = storage.open_lake(settings)
+    payload = {"files": {str(table): landing.name_hashes(lake, paths) for table, paths in files.items()}}
+    return storage.put_request(lake, "ingest", payload)
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -110,9 +113,14 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     home = Path(os.environ.get("DAGSTER_HOME") or settings.project / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     config, template = home / "dagster.yaml", settings.project / "dagster.yaml"
-    if not config.exists() and template.exists():
-        shutil.copyfile(template, config)
-    return dg.DagsterInstance.from_config(str(home))
+    # Dagster makes its SQLite files without asking who else does: the second of two first runs would fail
+    with (home / ".made.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not config.exists() and template.exists():
+            shutil.copyfile(template, config)
+        instance = dg.DagsterInstance.from_config(str(home))
+        _ = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    return instance
 
 
 def _whole(selection: Sequence[TableId], definitions: dg.Definitions) -> list[TableId]:

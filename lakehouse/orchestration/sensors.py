@@ -1,7 +1,7 @@
 """Files that have landed become runs.
 
 The sensor asks each table's landing folder for complete files and requests one run per table. File names stay in the
-control database: a run carries the id of a request (`storage.put_request`), nothing that a name could tell.
+landing folder: a run carries the id of a request (`storage.put_request`), which knows files by keyed hashes.
 """
 
 # dagster annotates metadata with `PathLike` without its argument: its decorators are partly unknown to the checker.

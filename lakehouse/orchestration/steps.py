@@ -133,7 +133,7 @@ def _landed(lake: Lake, table: Table, *, request: str | None) -> list[Path]:
     if request is not None:
         named: Mapping[str, Sequence[str]] = storage.get_request(lake, request).get("files", {})
         if str(table.id) in named:
-            return [path for path in map(Path, named[str(table.id)]) if path.exists()]
+            return landing.named(lake, table, named[str(table.id)])
     return list(landing.complete_files(lake, table, lake.now()))
 
 
@@ -167,6 +167,8 @@ def _figures(report: IngestReport) -> dict[str, int]:
         "rows_conflict": sum(batch.conflict for batch in report.batches),
         "rows_superseded": sum(batch.superseded for batch in report.batches),
         "rows_deleted": sum(batch.deleted for batch in report.batches),
+        "rows_erased": sum(batch.erased for batch in report.batches),
+        "files_taken_before": sum(batch.state == "skipped" for batch in report.batches),
     }
 
 

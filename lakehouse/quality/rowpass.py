@@ -16,7 +16,7 @@ import polars as pl
 
 from lakehouse.contract.model import CheckKind, Drift, Logical, Rule
 from lakehouse.errors import ContractError, SchemaMismatchError
-from lakehouse.model import EXTRA, Finding, Level, Tier
+from lakehouse.model import EXTRA, UNNAMED, Finding, Level, Tier
 from lakehouse.quality.convert import delivered, kept, parsed, polars_type, transformed, try_type
 from lakehouse.quality.drift import MISSING, UNKNOWN, VALUES, marks, staged_extra
 from lakehouse.quality.result import Judged
@@ -48,13 +48,17 @@ class RowPass:
     def judge(self, text_frame: pl.DataFrame) -> Judged:
         """Types and judges rows whose delivered columns are text.
 
+        Where rows must say whose they are, the frame tells in UNNAMED which do not; that column goes no further.
+
         Raises:
-            SchemaMismatchError: a delivered column is missing or not text.
+            SchemaMismatchError: a delivered column is missing or not text, or UNNAMED is missing.
             ContractError: the table is not a staged one, and a typed column has no type check.
         """
         _need_type_checks(self.table)
         names = [column.name for column in self.columns]
         _require(text_frame.schema, dict.fromkeys(names, pl.String()), self.table)
+        if any(check.rule is Rule.ENTITY for check in self.checks):
+            _require(text_frame.schema, {UNNAMED: pl.Boolean()}, self.table)
         made = [column.name for column in self.table.columns if column.transform]
         others = [name for name in text_frame.columns if name not in names and name not in made]
         rows = text_frame.lazy()
@@ -66,7 +70,8 @@ class RowPass:
         if self.drift:
             # In its own step: what was refused shows only once values are narrowed.
             steps, others = steps.with_columns(*self.drift), [*others, VALUES]
-        return self._judged(steps.select(*names, *made, *others, self.on_text).collect())
+        kept = [name for name in others if name != UNNAMED]
+        return self._judged(steps.select(*names, *made, *kept, self.on_text).collect())
 
     def judge_typed(self, frame: pl.DataFrame) -> Judged:
         """Judges rows that already have the contract's types.
@@ -157,6 +162,8 @@ def _broken_text(check: Check, table: Table, values: dict[str, pl.Expr]) -> pl.E
         return pl.col(UNKNOWN)
     if check.rule is Rule.MISSING:
         return pl.col(MISSING)
+    if check.rule is Rule.ENTITY:
+        return pl.col(UNNAMED)
     column = subject(check, table)
     if _converts(column) and check.rule is Rule.TYPE:
         return None if _forgives_types(table) else _unread(column)

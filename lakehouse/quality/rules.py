@@ -56,8 +56,8 @@ def broken(check: Check, table: Table, values: Mapping[str, pl.Expr]) -> pl.Expr
     Raises:
         ContractError: the check cannot be judged on these columns.
     """
-    if not check.columns and check.rule in {Rule.UNKNOWN, Rule.MISSING, Rule.TYPE}:
-        return None  # only delivered rows can differ from the contract
+    if check.rule is Rule.ENTITY or (not check.columns and check.rule in {Rule.UNKNOWN, Rule.MISSING, Rule.TYPE}):
+        return None  # only delivered rows can differ from the contract, or name nobody
     column = subject(check, table)
     value = values[column.name]
     if check.rule in {Rule.PATTERN, Rule.LENGTH} and column.type.logical is not Logical.STRING:

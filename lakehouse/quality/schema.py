@@ -49,8 +49,8 @@ def pandera_schema(table: Table) -> pa.DataFrameSchema:
     across: list[pa.Check] = []
     required: set[str] = set()
     for check in checks:
-        if not check.columns:
-            continue  # drift shows in delivered rows only
+        if not check.columns or check.rule is Rule.ENTITY:
+            continue  # drift, and whose a row is, show in delivered rows only
         column = subject(check, table)
         if check.rule is Rule.REQUIRED:
             required.add(column.name)

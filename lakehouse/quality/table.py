@@ -117,7 +117,9 @@ def _forms(table: Table, column: Column) -> tuple[str, ...]:
         return ()
     if table.entity is not None and table.entity.key == column.name:
         return table.entity.canonical
-    return (column.canonical,) if column.canonical else ()
+    if (role := next((role for role in table.roles if role.key == column.name), None)) is not None:
+        return role.canonical
+    return column.canonical
 
 
 def _alike(

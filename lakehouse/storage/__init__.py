@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         verdict_table,
     )
     from lakehouse.storage.intents import Applied, BatchUpdate
-    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, open_lake, read_homes
+    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, migrate_lake, open_lake, read_homes
     from lakehouse.storage.layout import Placement
     from lakehouse.storage.leases import Held, is_held
     from lakehouse.storage.ledger import LEDGER, WORTH_A_FILE, Balance, balance, flush_outbox, read_ledger
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         snapshot,
         table_figures,
     )
-    from lakehouse.storage.recovery import fence, lease, recover, recover_if_dirty
+    from lakehouse.storage.recovery import delete_retired, fence, lease, recover, recover_if_dirty
     from lakehouse.storage.replacing import replace
     from lakehouse.storage.verdicts import (
         failed_checks,
@@ -74,7 +74,7 @@ _PLACES = {
         "verdict_table",
     ),
     "intents": ("Applied", "BatchUpdate"),
-    "lake": ("Lake", "SystemTable", "Target", "create_lake", "open_lake", "read_homes"),
+    "lake": ("Lake", "SystemTable", "Target", "create_lake", "migrate_lake", "open_lake", "read_homes"),
     "layout": ("Placement",),
     "leases": ("Held", "is_held"),
     "ledger": ("LEDGER", "WORTH_A_FILE", "Balance", "balance", "flush_outbox", "read_ledger"),
@@ -91,7 +91,7 @@ _PLACES = {
         "snapshot",
         "table_figures",
     ),
-    "recovery": ("fence", "lease", "recover", "recover_if_dirty"),
+    "recovery": ("delete_retired", "fence", "lease", "recover", "recover_if_dirty"),
     "replacing": ("replace",),
     "views": ("duckdb_view",),
     "verdicts": ("failed_checks", "get_request", "is_judged", "put_request", "record_verdict", "require_passed"),
@@ -123,6 +123,7 @@ __all__ = [
     "begin",
     "changed_months",
     "create_lake",
+    "delete_retired",
     "duckdb_view",
     "entity_table",
     "exists",
@@ -142,6 +143,7 @@ __all__ = [
     "lease_table",
     "merge",
     "merge_tail",
+    "migrate_lake",
     "needs_refresh",
     "open_lake",
     "outbox_table",

@@ -25,9 +25,10 @@ import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
 from lakehouse.errors import SchemaMismatchError, StorageError
+from lakehouse.model import TableId, Tier
 from lakehouse.storage.intents import Effects
 from lakehouse.storage.layout import FRESH, FileName, Part, Placement, arrange, file_name, kept_part, months_between
-from lakehouse.storage.protocol import Design, append_only_refused, commit_change
+from lakehouse.storage.protocol import RETIRE, Design, append_only_refused, commit_change
 from lakehouse.storage.statistics import statistics
 
 if TYPE_CHECKING:
@@ -61,13 +62,21 @@ class Transaction:
     """One change of one table in the making; made by `begin`."""
 
     def __init__(
-        self, held: Held, *, schema: pa.Schema, placement: Placement, append_only: bool, generation: bool = False
+        self,
+        held: Held,
+        *,
+        schema: pa.Schema,
+        placement: Placement,
+        append_only: bool,
+        generation: bool = False,
+        retires: bool = False,
     ) -> None:
         self.held = held
         self.uri = held.lake.uri(held.table)
         self.placement = placement
-        self.append_only = append_only
+        self.append_only = append_only or _is_raw(held.table)
         self._shape: delta.Shape = "generation" if generation else "same"
+        self._retires = retires
         self._schema = delta.strip(schema)
         self._columns = delta.polars_schema(self._schema)
         self._required = [item.name for item in schema if not item.nullable]
@@ -119,6 +128,7 @@ class Transaction:
             RefusedError: the table is append-only.
         """
         self._require_open()
+        self._require_removable()
 
         def rewritten(numbered: tuple[int, str]) -> DataFile | None:
             number, path = numbered
@@ -159,8 +169,8 @@ class Transaction:
         """
         self._require_open()
         wanted = [path.removeprefix(self.uri + "/") for path in paths]
-        if wanted and self.append_only:
-            raise append_only_refused(self.held.table)
+        if wanted:
+            self._require_removable()
         self._removes += wanted
 
     def commit(
@@ -188,13 +198,16 @@ class Transaction:
 
         Raises:
             FencedOutError: a newer holder is at work.
+            RefusedError: files leave an append-only table by a commit that is no retirement.
             StorageError: the table was changed by somebody else, or files are missing.
         """
         self._require_open()
+        if self._retires and kind != RETIRE:
+            raise append_only_refused(self.held.table)
         self._closed = True
         note: dict[str, Any] = {"kind": kind, "inputs": dict(inputs or {}), "months": self._months()}
         configuration = _configuration(append_only=self.append_only)
-        design = Design(self._schema, _describe(self.placement), configuration, self._shape)
+        design = Design(self._schema, _describe(self.placement), configuration, self._shape, self._retires)
         adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats) for f in self._files)
         effects = Effects(events, batches, flushed, applied)
         self._tried = True
@@ -222,9 +235,13 @@ class Transaction:
         rows = SMALL_ROW_GROUP if self.placement.laid_out else ROW_GROUP
         part.frame.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=rows)
         content = buffer.getbuffer()
-        digest = files.put(files.join(self.uri, path), content)
+        digest = files.put(files.join(self.uri, path), content, read_only=_is_raw(self.held.table))
         stats = statistics(part, self.placement)
         return DataFile(path, content.nbytes, digest, part.frame.height, stats, part.months)
+
+    def _require_removable(self) -> None:
+        if self.append_only and not self._retires:
+            raise append_only_refused(self.held.table)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -279,6 +296,7 @@ def begin(
     *,
     append_only: bool = False,
     generation: bool = False,
+    retires: bool = False,
 ) -> Transaction:
     """Start a change of a table whose lease is held.
 
@@ -288,22 +306,30 @@ def begin(
         held: its lease.
         schema: the table's exact schema.
         layout: how rows are placed; none by default.
-        append_only: raw and other tables that nothing may be removed from.
+        append_only: tables that nothing may be removed from; raw is one whatever this says.
         generation: the commit removes every file that is there, so schema and layout may be others than the table's.
+        retires: files leave an append-only table; they are deleted by `delete_retired` after the commit.
 
     Raises:
+        RefusedError: raw is to be replaced.
         StorageError: the lease is another table's.
     """
+    if generation and (append_only or _is_raw(table)):
+        raise append_only_refused(table)
     if held.table != table or held.lake is not lake:
         raise StorageError("the lease is another table's", where=str(table), hint=f"it is for `{held.table}`")
     placement = layout or Placement()
-    return Transaction(held, schema=schema, placement=placement, append_only=append_only, generation=generation)
+    return Transaction(
+        held, schema=schema, placement=placement, append_only=append_only, generation=generation, retires=retires
+    )
+
+
+def _is_raw(table: Target) -> bool:
+    return isinstance(table, TableId) and table.tier is Tier.RAW
 
 
 def _configuration(*, append_only: bool) -> tuple[tuple[str, str], ...]:
-    if not append_only:
-        return ()
-    return (*delta.APPEND_ONLY.items(), *delta.KEEP_LOG.items())
+    return tuple(delta.WORM.items()) if append_only else ()
 
 
 def _describe(placement: Placement) -> str:

@@ -11,6 +11,7 @@ mapping, identity columns and deletion vectors are refused (4, 8), commits are f
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +36,8 @@ READABLE_FEATURES = frozenset({"timestampNtz"})
 APPEND_ONLY = {"delta.appendOnly": "true"}
 #: Trap 13: otherwise an ordinary append deletes log entries after 30 days; raw's history is evidence.
 KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+#: What every raw table is made with and keeps.
+WORM = {**APPEND_ONLY, **KEEP_LOG}
 _LOG = "_delta_log"
 
 
@@ -68,6 +71,7 @@ class Change:
     configuration: Mapping[str, str] = field(default_factory=dict[str, str])
     description: str = ""
     shape: Shape = "same"
+    retires: bool = False  # files leave an append-only table: Delta allows that only where rows stay the same
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Entry:
     removes: frozenset[str]
     token: int | None
     at_millis: int
+    size: int
+    sha256: str
 
 
 def handle(uri: str, version: int | None = None) -> DeltaTable | None:
@@ -213,7 +219,8 @@ def _append(
     hooks: PostCommitHookProperties,
 ) -> None:
     _require_version(table, change)
-    removes = [RemoveAction(p, True, change.at_millis, size, {}) for p, size in change.removes.items()]  # noqa: FBT003
+    changed = not change.retires
+    removes = [RemoveAction(p, changed, change.at_millis, size, {}) for p, size in change.removes.items()]
     actions: list[AddAction | RemoveAction] = [*adds, *removes]
     # INVARIANT: always "append": "overwrite" would replace the schema's metadata (trap 10) and add removes of its own.
     table.create_write_transaction(
@@ -251,7 +258,8 @@ def entry(uri: str, version: int) -> Entry | None:
             removes.add(unquote(action["remove"]["path"]))
         elif "txn" in action and action["txn"]["appId"] == APP:
             token = action["txn"]["version"]
-    return Entry(_note(info), adds, frozenset(removes), token, int(info.get("timestamp", 0)))
+    said = (len(content), hashlib.sha256(content).hexdigest())
+    return Entry(_note(info), adds, frozenset(removes), token, int(info.get("timestamp", 0)), *said)
 
 
 def ever_added(uri: str, table: DeltaTable) -> frozenset[str]:

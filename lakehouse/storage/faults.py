@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "LAKEHOUSE_FAULT"
 
-#: Every write of this package (and of `privacy`, which fills the entity table), with a point before and one after.
+#: Every write of this package (and of `privacy`, which fills the vault), with a point before and one after.
 WRITES = (
     "lake.control",
     "lake.marker",
@@ -29,7 +29,13 @@ WRITES = (
     "lease.renew",
     "lease.release",
     "file.put",
+    "file.replace",
     "file.delete",
+    "chain.flush",
+    "lake.generation",
+    "lake.recover",
+    "erasure.record",
+    "erasure.replay",
     "commit.intent",
     "commit.delta",
     "commit.done",
@@ -40,6 +46,14 @@ WRITES = (
     "verdict.record",
     "request.put",
     "entity.add",
+    "entity.merge",
+    "entity.reformed",
+    "key.make",
+    "key.destroy",
+    "epoch.open",
+    "epoch.rewrap",
+    "epoch.schedule",
+    "epoch.destroy",
 )
 POINTS = frozenset(f"{write}.{side}" for write in WRITES for side in ("before", "after"))
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.fs as pafs
 
@@ -24,6 +25,10 @@ from lakehouse.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+READ_ONLY = 0o444
+_PIECE = 1 << 20
 
 
 def is_local(uri: str) -> bool:
@@ -36,17 +41,44 @@ def join(uri: str, *parts: str) -> str:
     return "/".join((uri.rstrip("/"), *parts))
 
 
-def put(uri: str, content: bytes | memoryview) -> str:
-    """Write one new file whole; returns the SHA-256 of its bytes."""
-    digest = hashlib.sha256(content).hexdigest()
+def put(uri: str, content: bytes | memoryview, *, read_only: bool = False) -> str:
+    """Write one new file whole, on a local disk read-only if asked; returns the SHA-256 of its bytes."""
+    said = hashlib.sha256(content).hexdigest()
     with faults.around("file.put"):
         if is_local(uri):
-            _put_local(Path(uri), content)
+            _put_local(Path(uri), content, read_only=read_only)
         else:
-            filesystem, path = _remote(uri)
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(content)
-    return digest
+            _put_remote(uri, content)
+    return said
+
+
+def put_once(uri: str, content: bytes) -> bool:
+    """Write one small file whole, or not at all: whether there was none of this name.
+
+    Locally a link gives the finished file its name, which fails if the name is taken. Object stores show an object only
+    once it is whole; there the name is looked at before.
+    """
+    with faults.around("file.put"):
+        if is_local(uri):
+            beside = _beside(Path(uri))
+            _put_local(beside, content)
+            return _name(beside, Path(uri))
+        if _size(uri) is not None:
+            return False
+        _put_remote(uri, content)
+        return True
+
+
+def replace(uri: str, content: bytes) -> None:
+    """Put a small file in place of another one: readers see the old bytes or the new ones."""
+    with faults.around("file.replace"):
+        if is_local(uri):
+            beside = _beside(Path(uri))
+            _put_local(beside, content)
+            beside.replace(uri)
+            synchronise(uri)
+        else:
+            _put_remote(uri, content)
 
 
 def read(uri: str) -> bytes | None:
@@ -61,6 +93,21 @@ def read(uri: str) -> bytes | None:
         return None
     with filesystem.open_input_stream(path) as stream:
         return stream.read()
+
+
+def digest(uri: str) -> tuple[int, str] | None:
+    """Size and SHA-256 of a file by reading all of its bytes, a piece at a time; None when there is none."""
+    if is_local(uri):
+        try:
+            with Path(uri).open("rb", buffering=0) as stream:
+                return _digest(stream)
+        except FileNotFoundError:
+            return None
+    filesystem, path = _remote(uri)
+    if filesystem.get_file_info(path).type != pafs.FileType.File:
+        return None
+    with filesystem.open_input_stream(path) as stream:
+        return _digest(stream)
 
 
 def sizes(uris: Sequence[str]) -> dict[str, int | None]:
@@ -80,6 +127,18 @@ def names(uri: str) -> list[str]:
     return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
 
 
+def folders(uri: str) -> list[str]:
+    """Names of the folders directly in a folder; empty when there is no folder."""
+    if is_local(uri):
+        try:
+            return sorted(entry.name for entry in os.scandir(uri) if entry.is_dir())
+        except FileNotFoundError:
+            return []
+    filesystem, path = _remote(uri)
+    infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+
 def delete(uri: str) -> None:
     """Delete one file; a missing one is no error."""
     with faults.around("file.delete"):
@@ -89,6 +148,13 @@ def delete(uri: str) -> None:
             filesystem, path = _remote(uri)
             with suppress(FileNotFoundError):
                 filesystem.delete_file(path)
+
+
+def protect(uri: str) -> None:
+    """Make a local file read-only, where the file system knows that; it may still be deleted."""
+    if is_local(uri):
+        with suppress(OSError):
+            Path(uri).chmod(READ_ONLY)
 
 
 def synchronise(uri: str) -> None:
@@ -103,12 +169,52 @@ def synchronise(uri: str) -> None:
             os.close(handle)
 
 
-def _put_local(path: Path, content: bytes | memoryview) -> None:
+def _digest(stream: Any) -> tuple[int, str]:
+    found, buffer, size = hashlib.sha256(), bytearray(_PIECE), 0
+    view = memoryview(buffer)
+    while count := stream.readinto(buffer):
+        found.update(view[:count])
+        size += count
+    return size, found.hexdigest()
+
+
+def _put_local(path: Path, content: bytes | memoryview, *, read_only: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
         stream.write(content)
         stream.flush()
+        if read_only:
+            with suppress(OSError):  # a file system without modes
+                os.fchmod(stream.fileno(), READ_ONLY)
         os.fsync(stream.fileno())
+
+
+def _put_remote(uri: str, content: bytes | memoryview) -> None:
+    filesystem, path = _remote(uri)
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def _beside(path: Path) -> Path:
+    """A name of one's own in the same folder."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+
+
+def _name(beside: Path, path: Path) -> bool:
+    """Give a finished file its name; false if the name is taken."""
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        return False
+    except OSError:
+        # a file system without links: whole all the same, and who writes at once writes the same bytes
+        if path.exists():
+            return False
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    synchronise(str(path))
+    return True
 
 
 def _size(uri: str) -> int | None:

@@ -11,13 +11,19 @@ version. Settling and everything that follows from a commit (manifest, ledger ev
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+import lakehouse.storage.chain as chain
 import lakehouse.storage.delta as delta
 from lakehouse.errors import StorageError
+from lakehouse.model import Tier
 from lakehouse.storage.control import applied_table, batch_table, intent_table, outbox_table
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.model import LedgerEvent
+    from lakehouse.storage.control import ControlDatabase
     from lakehouse.storage.lake import Lake, Target
     from lakehouse.storage.leases import Held
 
@@ -86,6 +93,7 @@ class Intent:
     """One recorded intent."""
 
     id: str
+    table: str
     token: int
     version: int
     kind: str
@@ -95,6 +103,38 @@ class Intent:
     def schema(self) -> pa.Schema:
         """The schema the commit was made for."""
         return delta.schema_from_json(self.body["schema"])
+
+
+@dataclass(frozen=True)
+class Landed:
+    """An intent that the log says, and that version's bytes in the log."""
+
+    intent: Intent
+    size: int
+    sha256: str
+
+
+def told(lake: Lake, effects: Effects) -> dict[str, Any]:
+    """Effects as data, as intents and the log say them."""
+    return {
+        "events": [[e.batch, lake.key(e.table), e.kind.value, e.count, e.cause] for e in effects.events],
+        "batches": [asdict(update) for update in effects.batches],
+        "applied": [asdict(each) for each in effects.applied],
+    }
+
+
+def packed(said: Mapping[str, Any]) -> str | None:
+    """Effects as a commit's note carries them, so that a control database from a backup learns them from the log."""
+    if not any(said.values()):
+        return None
+    return base64.b85encode(zlib.compress(json.dumps(said).encode(), 1)).decode("ascii")
+
+
+def unpacked(note: Mapping[str, Any]) -> dict[str, Any]:
+    """The effects that a commit's note carries."""
+    said = note.get("effects")
+    nothing: dict[str, Any] = {"events": [], "batches": [], "applied": []}
+    return nothing if said is None else nothing | json.loads(zlib.decompress(base64.b85decode(said)))
 
 
 def record(held: Held, intent_id: str, change: delta.Change, *, kind: str, effects: Effects) -> Intent:
@@ -110,10 +150,8 @@ def record(held: Held, intent_id: str, change: delta.Change, *, kind: str, effec
         "schema": delta.schema_to_json(change.schema),
         "configuration": dict(change.configuration),
         "description": change.description,
-        "events": [[e.batch, held.lake.key(e.table), e.kind.value, e.count, e.cause] for e in effects.events],
-        "batches": [asdict(update) for update in effects.batches],
         "flushed": list(effects.flushed),
-        "applied": [asdict(each) for each in effects.applied],
+        **told(held.lake, effects),
     }
     control = held.lake.control
     with control.write("commit.intent") as connection:
@@ -130,18 +168,18 @@ def record(held: Held, intent_id: str, change: delta.Change, *, kind: str, effec
                 recorded=control.micros(connection),
             )
         )
-    return Intent(intent_id, change.token, change.version, kind, body)
+    return Intent(intent_id, held.key, change.token, change.version, kind, body)
 
 
-def landed(uri: str, intent: Intent) -> bool:
-    """Whether the log's version is this intent.
+def landed(uri: str, intent: Intent) -> Landed | None:
+    """What the log says if its version is this intent, else None.
 
     Raises:
         StorageError: the version carries the intent's name but says something else.
     """
     entry = delta.entry(uri, intent.version)
     if entry is None or entry.note.get("intent") != intent.id:
-        return False
+        return None
     same = (
         dict(entry.adds) == {add["path"]: add["size"] for add in intent.body["adds"]}
         and entry.removes == frozenset(intent.body["removes"])
@@ -153,41 +191,87 @@ def landed(uri: str, intent: Intent) -> bool:
             where=uri,
             hint="somebody changed the log; restore it from a backup",
         )
-    return True
+    return Landed(intent, entry.size, entry.sha256)
 
 
 def settle(
     lake: Lake,
-    done: Intent | None,
+    done: Landed | None,
     *,
     dropped: Sequence[Intent] = (),
     name: str = "commit.done",
 ) -> None:
     """Record what became of intents, with everything that follows, in one transaction; repeating it is harmless."""
+    entry: chain.Entry | None = None
     with lake.control.write(name) as connection:
         for intent in dropped:
             _close(connection, intent, state="dropped")
-        if done is not None and _close(connection, done, state="done"):
-            _apply(connection, done, at=lake.control.micros(connection))
+        if done is not None:
+            entry = finish(connection, done, at=lake.control.micros(connection))
+    if entry is not None:
+        # The commit is done whatever happens now: what cannot be written waits in the outbox for the next opening.
+        with suppress(OSError):
+            chain.deliver(lake.root, lake.control, entry)
+
+
+def finish(connection: sa.Connection, done: Landed, *, at: int, chained: bool = False) -> chain.Entry | None:
+    """Note that an intent landed, with everything that follows; its new entry in the chain, unless it is `chained`."""
+    if not _close(connection, done.intent, state="done"):
+        return None
+    apply(connection, done.intent, at=at)
+    if chained or not is_raw(done.intent.table):
+        return None
+    return chain.append(connection, chain.RAW, chained_body(done), at=at)
+
+
+def is_raw(key: str) -> bool:
+    """Whether this is what the control database calls a raw table."""
+    return key.startswith(f"{Tier.RAW.value}.")
+
+
+def chained_body(done: Landed) -> dict[str, Any]:
+    """What the chain `raw` tells of a commit."""
+    intent = done.intent
+    told = ("path", "size", "sha256", "rows")
+    return {
+        "kind": intent.kind,
+        "table": intent.table,
+        "home": intent.table.replace(".", "/"),
+        "version": intent.version,
+        "log": {"size": done.size, "sha256": done.sha256},
+        "files": [{name: add[name] for name in told} for add in intent.body["adds"]],
+        "removes": sorted(intent.body["removes"]),
+        "batches": [[update["number"], update["rows"]] for update in intent.body["batches"]],
+    }
 
 
 def open_intents(lake: Lake, table: Target) -> list[Intent]:
     """Intents of a table that nobody has settled."""
-    return _select(lake, table, state="open")
+    return unsettled(lake.control, lake.key(table))
+
+
+def unsettled(control: ControlDatabase, key: str) -> list[Intent]:
+    """The same by what the control database calls the table."""
+    return _select(control, key, state="open")
+
+
+def settled(control: ControlDatabase, key: str) -> list[Intent]:
+    """Intents of a table whose commits were seen in its log, by version."""
+    return _select(control, key, state="done")
 
 
 def named_paths(lake: Lake, table: Target) -> set[str]:
     """Every file that a commit has ever added to the table, or may still add."""
-    named = (*_select(lake, table, state="open"), *_select(lake, table, state="done"))
+    named = (*open_intents(lake, table), *settled(lake.control, lake.key(table)))
     return {add["path"] for intent in named for add in intent.body["adds"]}
 
 
-def _select(lake: Lake, table: Target, *, state: str) -> list[Intent]:
-    mine = sa.and_(intent_table.c.table_id == lake.key(table), intent_table.c.state == state)
+def _select(control: ControlDatabase, key: str, *, state: str) -> list[Intent]:
+    mine = sa.and_(intent_table.c.table_id == key, intent_table.c.state == state)
     order = (intent_table.c.version, intent_table.c.recorded)
-    with lake.control.read() as connection:
+    with control.read() as connection:
         rows = connection.execute(sa.select(intent_table).where(mine).order_by(*order)).all()
-    return [Intent(row.id, row.token, row.version, row.kind, row.body) for row in rows]
+    return [Intent(row.id, row.table_id, row.token, row.version, row.kind, row.body) for row in rows]
 
 
 def _close(connection: sa.Connection, intent: Intent, *, state: str) -> bool:
@@ -196,15 +280,12 @@ def _close(connection: sa.Connection, intent: Intent, *, state: str) -> bool:
     return connection.execute(intent_table.update().where(mine).values(state=state)).rowcount == 1
 
 
-def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
-    _apply_updates(connection, intent.body["batches"])
+def apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
+    """Do what follows from a commit in the control database."""
+    apply_updates(connection, intent.body["batches"])
     for each in intent.body.get("applied", ()):
         put_applied(connection, Applied(**each), at=at)
-    names = ("batch", "table_id", "kind", "count", "cause")
-    events = [
-        {"event_id": f"{intent.id}-{number:05d}", "at": at, **dict(zip(names, event, strict=True))}
-        for number, event in enumerate(intent.body["events"])
-    ]
+    events = events_of(intent, at=at)
     if events:
         connection.execute(outbox_table.insert(), events)
     flushed = intent.body["flushed"]
@@ -213,7 +294,16 @@ def _apply(connection: sa.Connection, intent: Intent, *, at: int) -> None:
         connection.execute(outbox_table.delete().where(outbox_table.c.event_id.in_(some)))
 
 
-def _apply_updates(connection: sa.Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+def events_of(intent: Intent, *, at: int) -> list[dict[str, Any]]:
+    """An intent's ledger events as rows of the outbox; their ids begin with the intent's."""
+    names = ("batch", "table_id", "kind", "count", "cause")
+    return [
+        {"event_id": f"{intent.id}-{number:05d}", "at": at, **dict(zip(names, event, strict=True))}
+        for number, event in enumerate(intent.body["events"])
+    ]
+
+
+def apply_updates(connection: sa.Connection, updates: Sequence[Mapping[str, Any]]) -> None:
     """The manifest's news; one statement for all batches of which the same columns change."""
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for update in updates:
@@ -237,3 +327,13 @@ def put_applied(connection: sa.Connection, applied: Applied, *, at: int) -> None
     mine = applied_table.c.table_id == name
     if connection.execute(applied_table.update().where(mine).values(**values, at=at)).rowcount == 0:
         connection.execute(applied_table.insert().values(table_id=name, **values, at=at))
+
+
+def set_applied_back(connection: sa.Connection, home: str, before: Mapping[str, Any] | None, *, at: int) -> None:
+    """Let a table stand under the contract that it had before, under the name that it has now."""
+    mine = applied_table.c.home == home
+    if before is None:
+        connection.execute(applied_table.delete().where(mine))
+        return
+    values = {name: before[name] for name in ("contract", "fingerprint", "raw")}
+    connection.execute(applied_table.update().where(mine).values(**values, at=at))

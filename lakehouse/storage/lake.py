@@ -10,25 +10,38 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-import lakehouse.storage.faults as faults
+import lakehouse.storage.chain as chain
 import lakehouse.storage.files as files
-from lakehouse.errors import FormatVersionError, LakeMismatchError, LakeMissingError, StorageError
+import lakehouse.storage.migrations as migrations
+from lakehouse.errors import LakeMismatchError, LakeMissingError, StorageError
 from lakehouse.model import TableId, Tier
-from lakehouse.storage.control import ControlDatabase, applied_table, lake_table, metadata
+from lakehouse.settings import BACKUP_DAYS
+from lakehouse.storage.agreement import require_agreement, require_same_generation
+from lakehouse.storage.control import ControlDatabase, applied_table, lake_table
+from lakehouse.storage.marker import FORMAT_VERSION, MARKER, publish, raise_in, read_marker, require_same_lake
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from lakehouse.settings import Settings
 
-FORMAT_VERSION = 3
-MARKER = "lake.json"
+_ATTEMPTS = 5
+#: What it means that the control database is gone.
+LOST = (
+    "check `LAKEHOUSE_CONTROL_URL`; if the database is lost, restore its backup, then run `lakehouse recover`: without its "
+    "keys the sealed rows of raw never open again, while staged, curated and features stay readable (docs/keys.md)"
+)
+_ELSEWHERE = (
+    "check `LAKEHOUSE_LAKE` and `LAKEHOUSE_CONTROL_URL`, each lake has a database of its own; if the lake's files are lost, "
+    "restore their backup, then run `lakehouse recover`"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,8 +66,10 @@ class Lake:
         id: the lake's random id.
         environment: the word lake and settings agree on.
         control: the control database.
-        key_file: the file with the key that entity ids are hashed with.
+        key_file: the file with the keys that everything else is wrapped by, unless `kek` is given.
         homes: of renamed tables, by their names: the names they were first given, see `storage.applied`.
+        kek: those keys themselves, as text.
+        backup_days: how long backups of the control database are kept.
     """
 
     root: str
@@ -63,6 +78,8 @@ class Lake:
     control: ControlDatabase
     key_file: Path
     homes: dict[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
+    kek: str | None = field(default=None, repr=False, compare=False)
+    backup_days: int = BACKUP_DAYS
 
     def now(self) -> dt.datetime:
         """Now by the control database's clock, aware UTC."""
@@ -122,27 +139,59 @@ def create_lake(settings: Settings) -> Lake:
 
     Raises:
         LakeMismatchError: marker file and control database belong to different lakes.
-        FormatVersionError: the lake has another format version.
+        FormatVersionError: the lake has another format version, or its control database another revision.
     """
     root = settings.lake.rstrip("/")
+    with suppress(LakeMismatchError):  # half written by a creation that died
+        read_marker(root)  # another format's control database is left alone
     _make_folder_of(settings.control_url)
     control = ControlDatabase(settings.control_url)
-    with control.write("lake.control") as connection:
-        metadata.create_all(connection)
-        row = connection.execute(sa.select(lake_table)).mappings().one_or_none()
-        if row is None and files.read(files.join(root, MARKER)) is None:
-            row = {
-                "id": uuid.uuid4().hex,
-                "environment": settings.environment,
-                "format_version": FORMAT_VERSION,
-                "generation": 1,
-                "ready": False,
-            }
-            connection.execute(lake_table.insert().values(row))
-    if row is not None and not row["ready"]:
-        _write_marker(control, root=root, row=dict(row))
-    control.dispose()
+    try:
+        with control.write("lake.control") as connection:
+            if migrations.revision(connection) is None:  # an older one is for `migrate` alone
+                migrations.upgrade(connection)
+            migrations.require_head(connection, where=root)
+            row = connection.execute(sa.select(lake_table)).mappings().one_or_none()
+            if row is None and read_marker(root) is None:
+                row = {
+                    "id": uuid.uuid4().hex,
+                    "environment": settings.environment,
+                    "format_version": FORMAT_VERSION,
+                    "generation": 1,
+                    "ready": False,
+                }
+                connection.execute(lake_table.insert().values(row))
+            if row is not None:
+                chain.start(connection, str(row["id"]))
+        publish(root, control)
+    finally:
+        control.dispose()
     return open_lake(settings)
+
+
+def migrate_lake(settings: Settings) -> tuple[str | None, str]:
+    """Bring a lake's control database to this program's revision; returns the revisions before and after.
+
+    Raises:
+        LakeMissingError: there is no lake, or no control database.
+        LakeMismatchError: marker file and control database belong to different lakes.
+        FormatVersionError: the lake has another format version, or is newer than this program.
+    """
+    root = settings.lake.rstrip("/")
+    marker = read_marker(root)
+    path = _sqlite_file(settings.control_url)
+    if marker is None or (path is not None and not path.exists()):
+        raise LakeMissingError("no lake with a control database here", where=root, hint="there is nothing to migrate")
+    control = ControlDatabase(settings.control_url)
+    try:
+        with control.write("lake.control") as connection:
+            if not sa.inspect(connection).has_table("lake"):
+                raise LakeMissingError("the control database is empty", where=root, hint="restore it from its backup")
+            wanted = sa.select(lake_table.c.id, lake_table.c.environment)
+            require_same_lake(root, marker, dict(connection.execute(wanted).mappings().one()))
+            return migrations.upgrade(connection)
+    finally:
+        control.dispose()
 
 
 def open_lake(settings: Settings) -> Lake:
@@ -151,25 +200,31 @@ def open_lake(settings: Settings) -> Lake:
     Raises:
         LakeMissingError: there is no lake.
         LakeMismatchError: marker file and control database disagree, or the environment is another one.
-        FormatVersionError: the lake has another format version.
+        FormatVersionError: the lake has another format version, or its control database another revision.
+    """
+    lake, marker, row = open_apart(settings)
+    try:
+        _require_one_moment(settings, lake, marker, row)
+    except BaseException:
+        lake.control.dispose()
+        raise
+    read_homes(lake)
+    return lake
+
+
+def open_apart(settings: Settings) -> tuple[Lake, dict[str, Any], dict[str, Any]]:
+    """Open a lake without asking whether both sides are of the same moment; for `restore` only.
+
+    Returns:
+        The lake, what the marker file says, and the control database's row of the lake.
+
+    Raises:
+        LakeMissingError: there is no lake.
+        LakeMismatchError: there is no control database or another lake's, or the environment is another one.
+        FormatVersionError: the lake has another format version, or its control database another revision.
     """
     root = settings.lake.rstrip("/")
-    content = files.read(files.join(root, MARKER))
-    if content is None:
-        raise LakeMissingError("no lake here", where=root, hint="make one with `lakehouse demo` or `lakehouse ingest`")
-    marker = _parse_marker(content, root=root)
-    row = _control_row(settings.control_url)
-    if row is None:
-        raise LakeMismatchError(
-            "the lake has no control database", where=root, hint="restore it, or check `LAKEHOUSE_CONTROL_URL`"
-        )
-    for name in ("id", "environment", "generation"):
-        if marker.get(name) != row[name]:
-            raise LakeMismatchError(
-                f"`{MARKER}` and the control database differ in `{name}`",
-                where=root,
-                hint="both must come from the same lake and the same backup",
-            )
+    marker, row = _both(settings)
     if row["environment"] != settings.environment:
         raise LakeMismatchError(
             f"the lake is `{row['environment']}`, the settings say `{settings.environment}`",
@@ -178,9 +233,42 @@ def open_lake(settings: Settings) -> Lake:
         )
     control = ControlDatabase(settings.control_url)
     _forbid_spilling()
-    lake = Lake(root, str(row["id"]), str(row["environment"]), control, settings.key_file)
-    read_homes(lake)
-    return lake
+    lake = Lake(
+        root,
+        str(row["id"]),
+        str(row["environment"]),
+        control,
+        settings.key_file,
+        kek=settings.kek,
+        backup_days=settings.backup_days,
+    )
+    return lake, marker, row
+
+
+def _require_one_moment(settings: Settings, lake: Lake, marker: dict[str, Any], row: dict[str, Any]) -> None:
+    """Finish what a dead process has left of a raised generation or of a chain, and refuse a side that is older."""
+    if not row["ready"]:  # a process died while it raised the generation
+        publish(lake.root, lake.control)
+        marker, row = _both(settings)
+    for _ in range(_ATTEMPTS):
+        if marker["generation"] == row["generation"]:
+            break
+        # raised just now by another process? then both have moved on
+        seen = (marker, row)
+        marker, row = _both(settings)
+        if (marker, row) == seen:
+            break
+    require_same_generation(lake.root, marker, row)
+    if require_agreement(lake.root, lake.control):
+        with suppress(OSError):  # a lake that cannot be written is still read
+            chain.flush(lake.root, lake.control)
+
+
+def raise_generation(lake: Lake) -> None:
+    """Raise the generation on both sides: a backup from before is noticed from now on."""
+    with lake.control.write("lake.generation") as connection:
+        raise_in(connection)
+    publish(lake.root, lake.control)
 
 
 def read_homes(lake: Lake) -> None:
@@ -205,18 +293,21 @@ def _forbid_spilling() -> None:
     pl.Config.load(json.dumps({"environment": {"POLARS_OOC_DISK_BUDGET_MB": "0"}}))
 
 
-def _parse_marker(content: bytes, *, root: str) -> dict[str, Any]:
-    try:
-        marker: dict[str, Any] = json.loads(content)
-    except ValueError as error:
-        raise LakeMismatchError(f"`{MARKER}` is not readable", where=root, hint="restore it from a backup") from error
-    if marker.get("format_version") != FORMAT_VERSION:
-        raise FormatVersionError(
-            f"the lake has format version `{marker.get('format_version')}`, this program reads `{FORMAT_VERSION}`",
-            where=root,
-            hint="use the program's version that wrote it",
-        )
-    return marker
+def _both(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What marker file and control database say."""
+    root = settings.lake.rstrip("/")
+    row = _control_row(settings.control_url)
+    marker = read_marker(root)
+    if marker is None:
+        if row is not None and row["ready"]:  # a lake was made whole with this database, but not here, or it is gone
+            raise LakeMismatchError(
+                f"there is no `{MARKER}` here, but the control database belongs to a lake", where=root, hint=_ELSEWHERE
+            )
+        raise LakeMissingError("no lake here", where=root, hint="make one with `lakehouse demo` or `lakehouse ingest`")
+    if row is None:
+        raise LakeMismatchError("the lake has no control database", where=root, hint=LOST)
+    require_same_lake(root, marker, row)
+    return marker, row
 
 
 def _control_row(url: str) -> dict[str, Any] | None:
@@ -228,21 +319,11 @@ def _control_row(url: str) -> dict[str, Any] | None:
         with control.read() as connection:
             if not sa.inspect(connection).has_table("lake"):
                 return None
+            migrations.require_head(connection, where=control.engine.url.render_as_string())
             row = connection.execute(sa.select(lake_table)).mappings().one_or_none()
-            return dict(row) if row is not None and row["ready"] else None
+            return None if row is None else dict(row)
     finally:
         control.dispose()
-
-
-def _write_marker(control: ControlDatabase, *, root: str, row: dict[str, Any]) -> None:
-    place = files.join(root, MARKER)
-    content = json.dumps({name: row[name] for name in ("id", "environment", "format_version", "generation")}, indent=2)
-    with faults.around("lake.marker"):
-        if files.read(place) != content.encode():
-            files.delete(place)  # half written by a creation that died
-            files.put(place, content.encode())
-    with control.write("lake.ready") as connection:
-        connection.execute(lake_table.update().where(lake_table.c.id == row["id"]).values(ready=True))
 
 
 def _sqlite_file(url: str) -> Path | None:

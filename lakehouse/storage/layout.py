@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lakehouse.errors import StorageError
-from lakehouse.model import BATCH, ENTITY, LANDED_AT, ROW, Tier
+from lakehouse.model import BATCH, ENTITY, LANDED_AT, ROW, Tier, entity_of, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,8 @@ class Placement:
         platform = (BATCH, ROW, LANDED_AT, ENTITY)
         if tier is Tier.RAW:
             return Placement("none", entity, statistics_columns=platform)
-        shown = tuple(c.name for c in table.columns if not c.personal)
+        platform += (*(entity_of(role.name) for role in table.roles), *(token_of(c.name) for c in table.tokenised))
+        shown = tuple(c.name for c in table.columns if not c.personal or c.token_of)
         return Placement(
             table.layout,
             entity,

@@ -87,6 +87,15 @@ def is_dirty(lake: Lake, table: Target) -> bool:
         return bool(connection.execute(found).scalar_one_or_none())
 
 
+def standing(connection: sa.Connection, *, now: int) -> dict[str, tuple[int, bool]]:
+    """Of each table whose last holder is at work or did not end well: his token, and whether he is at work."""
+    rows = connection.execute(sa.select(lease_table).where(lease_table.c.dirty)).all()
+    return {
+        row.table_id: (row.token, row.holder is not None and row.expires > now and not _gone(row.holder))
+        for row in rows
+    }
+
+
 def take(lake: Lake, table: Target, *, holder: str, ttl: dt.timedelta) -> tuple[Held, bool]:
     """Take the lease if it is free; says whether an earlier holder left it without cleaning up.
 

@@ -72,6 +72,13 @@ def read_ledger(lake: Lake, table: Target | None = None) -> pl.DataFrame:
     return waiting.unique("event_id", keep="first", maintain_order=True)
 
 
+def written_ids(lake: Lake) -> set[str]:
+    """The ids of all events that the ledger's table has."""
+    if not exists(lake, LEDGER):
+        return set()
+    return set(scan(lake, LEDGER).select("event_id").collect()["event_id"].to_list())
+
+
 def flush_outbox(lake: Lake, *, at_least: int = 1) -> int:
     """Write waiting events to the ledger table, if there are so many; returns how many were written.
 

@@ -42,13 +42,19 @@ _SCHEMA = pl.Schema(
 )
 
 
+#: What tells one delivered file from another within a table, and states in which none of its rows is in the lake.
+_IDENTITY = ("source", "name_hash", "sha256")
+_UNTAKEN = ("reserved", "rejected")
+
+
 @dataclass(frozen=True)
 class Batch:
     """One delivered file.
 
     Attributes:
         number: the lake-wide `_batch`.
-        state: `reserved`, `raw`, `staged`, `held` or `rejected`.
+        state: `reserved`, `raw`, `staged`, `held`, `rejected`, or `lost`: its rows are in raw, but a control database from a
+            backup does not know them; the file is to be delivered again.
         name_hash: hash of the file's name, which may be personal itself.
         terms: what a held batch was judged by, so that it is judged again when that has changed.
         as_of: when a snapshot's dump was true, in microseconds; known once it is applied.
@@ -120,6 +126,15 @@ def reserve_all(lake: Lake, table: Target, files: Sequence[Delivered]) -> list[B
     with lake.control.write("manifest.reserve") as connection:
         known = _by_identity(connection, found)
         new = [row for key, row in values.items() if key not in known]
+        # nothing of these is in the lake: they land now, and their keys live from now on
+        late = [values[key] for key, batch in known.items() if key in values and batch.state in _UNTAKEN]
+        if late:
+            mine = [batch_table.c[each] == sa.bindparam(f"of_{each}") for each in _IDENTITY]
+            statement = batch_table.update().where(batch_table.c.table_id == name, *mine)
+            statement = statement.values(landed_at=sa.bindparam("now"))
+            told = [{f"of_{each}": row[each] for each in _IDENTITY} | {"now": row["landed_at"]} for row in late]
+            connection.execute(statement, told)
+            known = _by_identity(connection, found)
         if new:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             # another process may reserve the same file just now: then its number is the one

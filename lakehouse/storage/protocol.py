@@ -21,6 +21,7 @@ import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
 from lakehouse.errors import FencedOutError, RefusedError, StorageError
+from lakehouse.storage.agreement import require_known
 from lakehouse.storage.control import to_micros
 
 if TYPE_CHECKING:
@@ -31,19 +32,23 @@ if TYPE_CHECKING:
     from lakehouse.storage.leases import Held
 
 ATTEMPTS = 5
-FENCE, MERGE, COLUMNS = "fence", "merge", "columns"
+FENCE, MERGE, COLUMNS, RETIRE = "fence", "merge", "columns", "retire"
 #: Kinds of commits that leave a table's rows as they are.
 UNCHANGED = frozenset({FENCE, MERGE, COLUMNS})
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a table is made with when its first commit creates it, or `shape` lets a commit change it."""
+    """What a table is made with when its first commit creates it, or `shape` lets a commit change it.
+
+    `retires` lets a commit remove files of an append-only table.
+    """
 
     schema: pa.Schema
     description: str = ""
     configuration: tuple[tuple[str, str], ...] = ()
     shape: delta.Shape = "same"
+    retires: bool = False
 
 
 def add_columns(held: Held, schema: pa.Schema, *, effects: Effects) -> int:
@@ -70,6 +75,7 @@ def commit_change(
     """Steps 3 to 5 of the protocol; after an error the version is read before anything is tried anew."""
     uri = held.lake.uri(held.table)
     tried: list[Intent] = []
+    note = {**note, "effects": intents.packed(intents.told(held.lake, effects))}
     trouble: StorageError | None = None
     for _ in range(ATTEMPTS):
         intent_id = uuid.uuid4().hex
@@ -79,11 +85,13 @@ def commit_change(
             delta.commit(uri, change, table)
         except StorageError as error:
             trouble = error
-        winner = next((intent for intent in tried if intents.landed(uri, intent)), None)
+        winner = next((found for intent in tried if (found := intents.landed(uri, intent))), None)
         if winner is not None:
-            losers = [intent for intent in tried if intent is not winner]
+            losers = [intent for intent in tried if intent is not winner.intent]
+            if intents.is_raw(held.key):
+                files.protect(delta.log_entry(uri, winner.intent.version))
             intents.settle(held.lake, winner, dropped=losers)
-            return winner.version
+            return winner.intent.version
     raise StorageError(
         f"the table could not be committed in {ATTEMPTS} attempts", where=str(held.table), hint="run it again"
     ) from trouble
@@ -97,13 +105,16 @@ def _prepare(
     table = delta.handle(uri)
     shape: delta.Shape = "same"
     sizes: dict[str, int] = {}
+    raw = intents.is_raw(held.key)
     if table is not None:
         token = delta.last_token(table)
         if token is not None and token > held.token:
             raise FencedOutError("a newer holder has committed", where=where, hint="run the command again")
+        require_known(held.lake.root, held.lake.control, held.key, version=table.version())
         shape = _shape(table, design, removes=removes, where=where)
         if removes:
-            if table.metadata().configuration.get("delta.appendOnly") == "true":
+            kept = raw or table.metadata().configuration.get("delta.appendOnly") == "true"
+            if kept and not (design.retires and note["kind"] == RETIRE):
                 raise append_only_refused(held.table)
             sizes = delta.sizes_of(table, removes, where=where)
     elif removes:
@@ -117,9 +128,10 @@ def _prepare(
         removes=sizes,
         note=note,
         at_millis=to_micros(held.lake.now()) // 1000,
-        configuration=dict(design.configuration),
+        configuration={**dict(design.configuration), **(delta.WORM if raw else {})},
         description=design.description,
         shape=shape,
+        retires=design.retires,
     )
     return change, table
 
@@ -151,5 +163,7 @@ def _require_files(uri: str, adds: Sequence[delta.Add], *, where: str) -> None:
 def append_only_refused(table: Target) -> RefusedError:
     """The error of whoever removes a file of raw."""
     return RefusedError(
-        "the table is append-only; no file leaves it", where=str(table), hint="retirement comes with its own command"
+        "the table is append-only; no file leaves it",
+        where=str(table),
+        hint="files are retired by `lakehouse raw reseal` only",
     )

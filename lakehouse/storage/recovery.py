@@ -22,7 +22,7 @@ from lakehouse.errors import LeaseTakenError
 from lakehouse.storage.intents import Effects
 from lakehouse.storage.layout import FileName
 from lakehouse.storage.leases import DEFAULT_TTL, is_dirty, release, take
-from lakehouse.storage.protocol import FENCE, Design, commit_change
+from lakehouse.storage.protocol import FENCE, RETIRE, Design, commit_change
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -62,6 +62,7 @@ def recover(lake: Lake, table: Target, held: Held) -> None:
     uri = lake.uri(table)
     left = [intent for intent in intents.open_intents(lake, table) if intent.token < held.token]
     waiting = [intent for intent in left if not _finish(lake, uri, intent)]
+    delete_retired(lake, table)
     if not waiting and not _orphans(lake, table, held):
         return
     _fence(held, waiting)
@@ -71,6 +72,25 @@ def recover(lake: Lake, table: Target, held: Held) -> None:
     # INVARIANT: only after the fence: before it, an older holder could still commit these files.
     for name in _orphans(lake, table, held):
         files.delete(files.join(uri, name))
+
+
+def delete_retired(lake: Lake, table: Target) -> int:
+    """Delete the files that commits of kind `retire` have removed from a table; how many there were.
+
+    Whoever retires calls this under the table's lease after the commit, which fences older holders out; recovery does when
+    he died before.
+    """
+    uri = lake.uri(table)
+    retired = {
+        path
+        for intent in intents.settled(lake.control, lake.key(table))
+        if intent.kind == RETIRE
+        for path in intent.body["removes"]
+    }
+    left = sorted(retired.intersection(files.names(uri))) if retired else []
+    for name in left:
+        files.delete(files.join(uri, name))
+    return len(left)
 
 
 def recover_if_dirty(lake: Lake, table: Target) -> None:
@@ -101,9 +121,10 @@ def _commit_fence(held: Held, design: Design) -> int:
 
 
 def _finish(lake: Lake, uri: str, intent: Intent) -> bool:
-    if not intents.landed(uri, intent):
+    found = intents.landed(uri, intent)
+    if found is None:
         return False
-    intents.settle(lake, intent, name="recover.settle")
+    intents.settle(lake, found, name="recover.settle")
     return True
 
 

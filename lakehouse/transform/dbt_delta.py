@@ -134,7 +134,8 @@ def _compare(*, found: dict[str, pa.DataType], wanted: dict[str, pa.DataType], w
         raise SchemaMismatchError(
             f"the model does not give the contract's columns: {'; '.join(wrong)}",
             where=where,
-            hint="select every column of the contract, `_landed_at` and the entity's, cast to the contract's types",
+            hint="select every column of the contract, `_landed_at`, `_entity`, `_entity_<role>` and `<column>__token` "
+            "where the contract says so, cast to the contract's types",
         )
 
 

@@ -89,7 +89,7 @@ def undisturbed(project_root, delivered, tmp_path_factory) -> tuple[pl.DataFrame
 
 
 def content(shop: Shop) -> pl.DataFrame:
-    rows = storage.scan(shop.lake, TABLE).drop("_batch", "_landed_at", "_entity").collect()
+    rows = storage.scan(shop.lake, TABLE).drop("_batch", "_landed_at", "_entity", "CustomerID__token").collect()
     return rows.sort("InvoiceNo", "StockCode", "line")
 
 

@@ -40,7 +40,7 @@ REBUILD = (
     "commit.done.after:2",
     "lease.release.before:2",
 )
-#: The name first, then raw's new column, the quarantine, the new generation.
+#: The name first, then the quarantine, the new generation, and its tail.
 APPLY = (
     "applied.put.before",
     "applied.put.after",

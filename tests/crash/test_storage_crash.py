@@ -13,7 +13,7 @@ import pytest
 from lakehouse import storage
 from lakehouse.model import TableId, Tier
 from lakehouse.settings import load_settings
-from lakehouse.storage import faults
+from lakehouse.storage import chain, faults, worm
 from lakehouse.storage.delta import entry
 from lakehouse.storage.intents import open_intents
 
@@ -26,8 +26,12 @@ HOT = ("file.put", "commit.intent", "commit.delta", "commit.done")
 LATER = [f"{write}.{side}:{n}" for write in HOT for side in ("before", "after") for n in (2, 4, 9)]
 #: Points that only a second run passes, behind a first kill that leaves something to recover.
 SETTLING = {"recover.settle.before", "recover.settle.after"}
-#: Written by `privacy` and by contract changes: killed by the tests of ingest and of rebuild.
-ELSEWHERE = {"entity.add.before", "entity.add.after", "applied.put.before", "applied.put.after"}
+#: Written by `privacy`, by contract changes and by `recover`: killed by the tests of these.
+ELSEWHERE = {
+    point
+    for point in faults.POINTS
+    if point.startswith(("entity.", "key.", "epoch.", "erasure.", "applied.put.", "lake.generation.", "lake.recover."))
+}
 TWICE = [
     ("commit.delta.after:2", "recover.settle.before"),
     ("commit.delta.after:2", "recover.settle.after"),
@@ -72,6 +76,11 @@ def require_whole(folder: Path) -> None:
     for table in (RAW, STAGED, REPORT, storage.LEDGER):
         assert open_intents(lake, table) == []
         assert on_disk(lake, table) == committed(lake, table)
+    assert chain.verify(lake.root, lake.control, chain.RAW).findings == ()
+    assert worm.verify(lake).findings == ()
+    raw_versions = storage.snapshot(lake, RAW).version
+    told = [entry.body["version"] for entry in chain.entries(lake.root, chain.RAW)]
+    assert told == list(range(raw_versions + 1))
     report = storage.scan(lake, REPORT).select(pl.col("visits").sum()).collect().item()
     assert report == staged.height
     assert storage.require_passed(lake, REPORT) == storage.snapshot(lake, REPORT).version

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCS = ("README.md", "docs/contracts.md", "docs/cli.md", "docs/domains.md")
+DOCS = ("README.md", "docs/contracts.md", "docs/cli.md", "docs/domains.md", "docs/keys.md", "docs/worm.md")
 
 
 @pytest.mark.parametrize("page", DOCS)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pwd
-import shutil
-import socket
-import subprocess
 
 import polars as pl
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from lakehouse import storage
 from lakehouse.errors import LeaseTakenError
@@ -23,47 +19,9 @@ VISITS = TableId(Tier.STAGED, "clinic", "visit")
 SCHEMA = pa.schema([("_batch", pa.int64())])
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A PostgreSQL server of our own, on a port of its own; PostgreSQL refuses to run as root."""
-    programs = [shutil.which(name) for name in ("initdb", "pg_ctl")]
-    if None in programs:
-        if os.environ.get("LAKEHOUSE_REQUIRE") == "all":
-            pytest.fail("PostgreSQL is missing; run `make test-deps`")
-        pytest.skip("PostgreSQL is not here; run `make test-deps`")
-    folder = tmp_path_factory.mktemp("postgres")
-    user: dict[str, str] = {}
-    if os.getuid() == 0:
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        name = "postgres" if "postgres" in names else "nobody"
-        user = {"user": name}
-        shutil.chown(folder, name)
-        for parent in list(folder.parents)[:2]:
-            parent.chmod(0o755)
-    port, data = _free_port(), folder / "data"
-    run = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **user}
-    subprocess.run(["initdb", "-D", data, "-A", "trust", "-U", "lakehouse"], check=True, **run)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-    subprocess.run(["pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"], check=True, **run)
-    yield f"postgresql+psycopg://lakehouse@127.0.0.1:{port}/postgres"
-    subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
-
-
 @pytest.fixture
-def lake(server, lake_settings):
-    import sqlalchemy as sa
-
-    engine = sa.create_engine(server)
-    with engine.begin() as connection:
-        storage.lease_table.metadata.drop_all(connection)
-    engine.dispose()
-    lake = storage.create_lake(dataclasses.replace(lake_settings, control_url=server))
+def lake(postgres_url, lake_settings):
+    lake = storage.create_lake(dataclasses.replace(lake_settings, control_url=postgres_url))
     yield lake
     lake.control.dispose()
 
@@ -114,3 +72,11 @@ def test_a_half_done_commit_is_recovered_on_postgresql(lake, monkeypatch):
     with storage.lease(lake, VISITS):
         pass
     assert storage.read_ledger(lake).height == 2
+
+
+def test_maintain_vacuums_the_keys(lake):
+    """A deleted row stays in its page until then."""
+    lake.control.vacuum(("data_key", "epoch"))
+    with lake.control.read() as connection:
+        seen = sa.text("select relname from pg_stat_user_tables where last_vacuum is not null")
+        assert {"data_key", "epoch"} <= set(connection.execute(seen).scalars())

@@ -200,3 +200,18 @@ def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, m
     for one in (lake, again := fresh(new, files=DUMPS)):
         shop.take(one, new, clock, ("2011-01-15.csv", DATED + "2,7,2011-01-15,9,late,u\n1,7,2011-01-15,9,late,u\n"))
     shop.same(lake, again, new)
+
+
+def test_rows_of_lost_batches_go_only_when_told_so(lake, clock):
+    table = shop.sale_table()
+    for file in FILES[:2]:
+        shop.take(lake, table, clock, file)
+    with lake.control.write("manifest.update") as connection:
+        connection.execute(storage.batch_table.update().where(storage.batch_table.c.number == 2).values(state="lost"))
+    before = shop.rows(lake, table)
+    with pytest.raises(RefusedError, match="lost with an older control database") as error:
+        rebuild(lake, shop.project_of(table), table)
+    assert "--drop-lost" in error.value.hint
+    assert shop.rows(lake, table).equals(before)
+    rebuild(lake, shop.project_of(table), table, drop_lost=True)
+    assert shop.rows(lake, table)["_batch"].unique().to_list() == [1]

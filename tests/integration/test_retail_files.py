@@ -12,14 +12,15 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.load import load_project
-from lakehouse.ingest import ingest, landing
+from lakehouse.ingest import ingest, landing, opener
 from lakehouse.model import TableId, Tier
 from lakehouse.settings import load_settings
 
 ROWS, FILES = 431_673, 271
 TABLE = TableId(Tier.STAGED, "retail", "invoice_line")
 #: What a delivery order or a surrogate's chance decides is not the table's content.
-INCIDENTAL = ("_batch", "_landed_at", "_entity")
+#: Numbers, times and keyed hashes, which differ from lake to lake.
+INCIDENTAL = ("_batch", "_landed_at", "_entity", "CustomerID__token")
 
 pytestmark = pytest.mark.slow
 
@@ -67,9 +68,9 @@ def test_every_row_of_every_file_is_accounted_for(first):
     assert storage.snapshot(lake, TABLE.at(Tier.RAW)).rows == ROWS
 
 
-def test_raw_is_what_was_delivered(first, days):
+def test_raw_is_what_was_delivered(first, days, project):
     lake, _ = first
-    raw = storage.scan(lake, TABLE.at(Tier.RAW)).sort("_batch", "_row").collect()
+    raw = pl.concat(opener.opened(lake, project.table(TABLE))).sort("_batch", "_row")
     assert raw["_bad"].null_count() == ROWS
     names = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
     delivered = pl.concat([pl.read_csv(day, infer_schema=False, empty_string_is_null=False) for day in days])

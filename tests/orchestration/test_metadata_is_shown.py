@@ -75,17 +75,31 @@ def test_tags_name_domain_scope_and_personal_tables(specs, project):
 
 def test_column_schema_is_the_contracts_with_category_tags(specs, project):
     for table, spec in specs.items():
+        if table.tier is Tier.RAW:
+            continue
         contract = project.table(table)
-        wanted = contract.delivered if table.tier is Tier.RAW else contract.columns
         shown = columns(spec)
-        assert list(shown) == [column.name for column in wanted]
-        for column in wanted:
+        roles = [f"_entity_{role.name}" for role in contract.roles]
+        tokens = [f"{column.name}__token" for column in contract.tokenised]
+        assert list(shown) == [*roles, *(column.name for column in contract.columns), *tokens]
+        for column in contract.columns:
             assert shown[column.name].tags["category"] == column.category
             assert ("personal" in shown[column.name].tags) == column.personal
     assert "personal" in columns(specs[LINE])["CustomerID"].tags
+    assert columns(specs[LINE])["CustomerID__token"].tags["token_of"] == "user.unique_id"
     assert columns(specs[LINE])["UnitPrice"].type == "decimal(12,3)"
-    assert columns(specs[LINE.at(Tier.RAW)])["UnitPrice"].type == "string"
     assert not columns(specs[LINE])["InvoiceNo"].constraints.nullable
+
+
+def test_column_schema_of_raw_is_what_stays_clear_and_seals(specs, project):
+    for table, spec in specs.items():
+        if table.tier is Tier.RAW:
+            contract = project.table(table)
+            clear = [c.name for c in contract.delivered if c.raw_clear or not contract.sealed]
+            seals = ["_sealed", *(f"_sealed_{role.name}" for role in contract.roles)] if contract.sealed else []
+            assert list(columns(spec)) == [*clear, *seals]
+    orders = TableId(Tier.RAW, "banking", "standing_order")
+    assert list(columns(specs[orders])) == ["_sealed", "_sealed_counterparty"]
 
 
 def test_description_and_place_of_the_contract_are_shown(specs, project):

@@ -11,7 +11,7 @@ from lakehouse.contract.load import load_project
 from lakehouse.contract.model import Rule
 from lakehouse.demo.faults import Fault
 from lakehouse.demo.generate import blocks
-from lakehouse.model import TableId, Tier
+from lakehouse.model import UNNAMED, TableId, Tier
 from lakehouse.quality import compile_row_checks
 
 pytestmark = pytest.mark.slow  # together half a minute of `make check`
@@ -35,7 +35,9 @@ def rows_of(project, table, **arguments) -> tuple[pl.DataFrame, dict[Fault, int]
 def test_clean_rows_pass_every_row_check(project_root, table, rows, seed):
     project = load_project(project_root)
     made, counts = rows_of(project, table, rows=rows, seed=seed)
-    judged = compile_row_checks(project.table(table)).judge(made.drop("_file"))
+    judged = compile_row_checks(project.table(table)).judge(
+        made.drop("_file").with_columns(pl.lit(value=False).alias(UNNAMED))
+    )
     assert len(made) == rows
     assert (judged.failed == 0).all()
     assert sum(counts.values()) == 0
@@ -47,7 +49,7 @@ def test_rows_that_fail_are_exactly_the_faulted_ones(project_root, table, rows, 
     project = load_project(project_root)
     contract = project.table(table)
     made, counts = rows_of(project, table, rows=rows, seed=seed, faults=faults)
-    judged = compile_row_checks(contract).judge(made.drop("_file"))
+    judged = compile_row_checks(contract).judge(made.drop("_file").with_columns(pl.lit(value=False).alias(UNNAMED)))
     bad = sum(counts[kind] for kind in (Fault.MISSING_KEY, Fault.BAD_DATE, Fault.WRONG_TYPE))
     copies = len(made) - rows
     assert copies == counts[Fault.DUPLICATE]

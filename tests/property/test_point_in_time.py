@@ -23,6 +23,8 @@ from lakehouse.model import TableId, Tier
 from lakehouse.settings import load_settings
 from lakehouse.transform.point_in_time import keeps_past, known_by, known_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = load_project(ROOT)
 LINES = PROJECT.table(TableId(Tier.STAGED, "retail", "invoice_line"))

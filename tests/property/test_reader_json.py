@@ -15,6 +15,8 @@ from lakehouse.errors import FileRejectedError
 from lakehouse.ingest.readers import ndjson
 from lakehouse.ingest.readers.delivery import Delivery
 
+pytestmark = pytest.mark.slow
+
 PATHS = ("a", "b", "in.c", "d")
 COLUMNS = [
     Column(id=path, name=f"c{n}", source_name=path, type=ColumnType(Logical.STRING), category="system.operations")

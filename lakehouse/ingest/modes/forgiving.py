@@ -33,7 +33,9 @@ class Forgiving:
         self._changes = table.changes
         needed = {*table.key, table.order, table.changes.operation if table.changes else None}
         told = [{*check.columns, check.other or check.columns[0]} if check.columns else {""} for check in checks]
-        self._of_deletes = sum(1 << bit for bit, columns in enumerate(told) if columns <= needed)
+        # whose a row is counts for a delete too: one that names nobody cannot be read again from raw
+        judged = [columns <= needed or check.rule is Rule.ENTITY for check, columns in zip(checks, told, strict=True)]
+        self._of_deletes = sum(1 << bit for bit, counts in enumerate(judged) if counts)
         keys = [check.rule in _READS and bool({*check.columns} & {*table.key}) for check in checks]
         self._of_keys = sum(1 << bit for bit, reads in enumerate(keys) if reads)
 

@@ -62,6 +62,8 @@ def test_every_command_is_there():
         for name in (
             *("demo", "ingest", "status", "check", "plan", "apply", "rebuild", "doctor", "init"),
             *("quarantine list", "quarantine replay"),
+            *("keys rotate", "keys backup", "keys verify", "keys renew-token", "maintain", "migrate", "recover"),
+            *("entity merge", "raw reseal", "verify worm"),
         )
     }
 

@@ -44,13 +44,22 @@ def shown(document: dict[str, Any], key: str) -> set[str]:
         ("apply", {"", "tables"}),
         ("rebuild trip --yes", {""}),
         ("quarantine replay trip", {""}),
+        ("keys rotate --yes", {"", "scheduled"}),
+        ("keys verify", {"", "epochs"}),
+        ("keys backup copy.keys", {""}),
+        ("verify worm", {"", "heads", "tables"}),
+        ("maintain", {""}),
+        ("migrate", {""}),
+        ("recover", {"", "generations", "chains"}),
         ("doctor", {"", "examinations"}),
         ("init other --from trips.csv", {"", "files"}),
     ],
 )
 def test_json_has_the_documented_keys(lakehouse, fleet, project_root, command, filled):
     (fleet / "trips.csv").write_text(DELIVERED)
-    if command.startswith(("status", "quarantine", "plan", "apply", "rebuild")):
+    if command.startswith(
+        ("status", "quarantine", "plan", "apply", "rebuild", "keys", "maintain", "migrate", "recover", "verify")
+    ):
         (fleet / "before.csv").write_text(DELIVERED)
         assert lakehouse("ingest", "trip", "before.csv").code == 0
     if command == "check":

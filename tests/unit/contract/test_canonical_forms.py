@@ -72,3 +72,25 @@ def test_an_unknown_form_is_no_form() -> None:
 
 def test_forms_have_one_order() -> None:
     assert in_order(["integer", "trim", "trim"]) == ("trim", "integer")
+
+
+phones = st.lists(st.sampled_from([*"0123456789+-./() ", "(0)", "00", "+49", "+1"]), max_size=20).map("".join)
+
+
+@given(phones)
+def test_a_phone_number_is_international_or_none(value: str) -> None:
+    found = canonical(("e164",), value)
+    assert found is None or (found[0] == "+" and found[1] in "123456789" and 7 <= len(found[1:]) <= 15)
+    assert canonical(("e164",), found or "") == found
+
+
+@given(st.integers(10**7, 10**12), st.sampled_from(["+", "00"]), st.sampled_from(["", " ", "-", "/", ".", " - "]))
+def test_every_spelling_of_a_phone_number_is_one(number: int, start: str, gap: str) -> None:
+    digits = str(number)
+    spelled = f"{start}{digits[:2]}{gap}(0){gap}{digits[2:4]}{gap}({digits[4:]})"
+    assert canonical(("e164",), spelled) == f"+{digits}"
+
+
+@given(st.text(), st.sampled_from([*WHITE_SPACE, "-", "\u2010", "\u2011"]))
+def test_compact_does_not_see_gaps(value: str, gap: str) -> None:
+    assert canonical(("compact",), gap.join(value)) == canonical(("compact",), value)

@@ -21,8 +21,8 @@ def invoice_line(project_root: Path) -> Table:
     return load_project(project_root).table(TableId(Tier.STAGED, "retail", "invoice_line"))
 
 
-def test_raw_holds_delivered_text_and_what_could_not_be_split(invoice_line: Table) -> None:
-    schema = arrow.schema(invoice_line, Tier.RAW)
+def test_what_was_delivered_is_text_and_what_could_not_be_split(invoice_line: Table) -> None:
+    schema = arrow.delivered(invoice_line)
     assert schema.names[:4] == ["_batch", "_row", "_landed_at", "_entity"]
     assert schema.names[-3:] == ["_bad", "_bytes", "_extra"]
     assert "line" not in schema.names
@@ -30,9 +30,17 @@ def test_raw_holds_delivered_text_and_what_could_not_be_split(invoice_line: Tabl
     assert schema.field("_bytes").type == pa.binary()
 
 
+def test_raw_of_a_table_with_an_entity_is_seals(invoice_line: Table) -> None:
+    schema = arrow.schema(invoice_line, Tier.RAW)
+    clear = [column.name for column in invoice_line.delivered if column.raw_clear]
+    assert schema.names == ["_batch", "_row", "_landed_at", "_entity", "_sealed", *clear, "_bad"]
+    assert schema.field("_sealed").type == pa.binary()
+
+
 def test_staged_holds_contract_types_in_contract_order(invoice_line: Table) -> None:
     schema = arrow.schema(invoice_line, Tier.STAGED)
-    assert schema.names == ["_batch", "_row", "_landed_at", "_entity", *(c.name for c in invoice_line.columns)]
+    own, tokens = [c.name for c in invoice_line.columns], ["CustomerID__token"]
+    assert schema.names == ["_batch", "_row", "_landed_at", "_entity", *own, *tokens]
     assert schema.field("UnitPrice").type == pa.decimal128(12, 3)
     assert schema.field("InvoiceDate").type == pa.timestamp("us", tz="UTC")
     assert schema.field("line").type == pa.int64()

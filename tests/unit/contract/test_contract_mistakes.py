@@ -282,13 +282,13 @@ def test_checks_that_nobody_runs_are_warnings(tmp_path: Path) -> None:
     load_project(tmp_path)
 
 
-def test_personal_columns_without_an_entity_are_a_warning(tmp_path: Path) -> None:
+def test_personal_columns_without_an_entity_are_a_mistake(tmp_path: Path) -> None:
     text = GOOD.replace("          entity: {type: buyer, key: buyer_id, canonical: [integer]}\n", "")
     text = text.replace("time+entity", "time").replace(
         "{links: [{from: buyer, to: buyer, via: staged.shop.sale, when: {code: x}}]}", "{}"
     )
     found: list[Finding] = find_mistakes(write(tmp_path, text))
-    assert [(finding.code, finding.level) for finding in found] == [("entity-missing", Level.WARNING)]
+    assert [(finding.code, finding.level) for finding in found] == [("entity-missing", Level.ERROR)]
 
 
 def test_money_is_never_a_float(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lakehouse.contract.model import (
     Drift,
     EntityKey,
     Logical,
+    Role,
     Rule,
     Source,
     Table,
@@ -143,6 +144,29 @@ CASES: dict[str, tuple[Table, Kind, Effect, str]] = {
     ),
     "key": (replace(BASE, key=("id", "who")), Kind.KEY, Effect.REBUILD, "none"),
     "entity": (replace(BASE, entity=EntityKey("client", "who")), Kind.ENTITY, Effect.REBUILD, "full"),
+    "form of ids": (
+        replace(BASE, entity=EntityKey("person", "who", canonical=("trim", "integer"))),
+        Kind.ENTITY,
+        Effect.REBUILD,
+        "full",
+    ),
+    "optional entity": (
+        replace(BASE, entity=EntityKey("person", "who", optional=True)),
+        Kind.WIDER_CHECK,
+        Effect.REPLAY,
+        "backward",
+    ),
+    "role": (replace(BASE, roles=(Role("clerk", "clerk", "state"),)), Kind.ENTITY, Effect.REBUILD, "full"),
+    "whose cell": (with_column(replace(STATE, role="clerk")), Kind.OTHER, Effect.NOTHING, "full"),
+    "clear in raw": (with_column(replace(STATE, raw_clear="public")), Kind.OTHER, Effect.NOTHING, "full"),
+    "quarantine days": (replace(BASE, quarantine_days=7), Kind.OTHER, Effect.NOTHING, "full"),
+    "tokens": (
+        with_column(replace(STATE, canonical=("trim",), pseudonym_domain="d")),
+        Kind.NEW_COLUMN,
+        Effect.REBUILD,
+        "full",
+    ),
+    "form without tokens": (with_column(replace(STATE, canonical=("trim",))), Kind.OTHER, Effect.NOTHING, "full"),
     "layout": (replace(BASE, layout="time"), Kind.LAYOUT, Effect.REBUILD, "full"),
     "load mode": (replace(BASE, load_mode="upsert"), Kind.LOAD_MODE, Effect.REBUILD, "none"),
     "drift of rows": (replace(BASE, drift=Drift(type="discard_value")), Kind.DRIFT, Effect.REBUILD, "full"),
@@ -223,6 +247,33 @@ def test_one_change_is_one_difference(after, kind, effect, compatible):
     assert verdict(BASE, after).found == compatible
 
 
+def test_tokens_of_another_domain_or_spelling_are_other_tokens():
+    said = replace(STATE, canonical=("trim",), pseudonym_domain="d")
+    before = with_column(said)
+    for now in (replace(said, canonical=("casefold",)), replace(said, pseudonym_domain="e")):
+        (change,) = difference(before, with_column(now))
+        assert (change.kind, change.effect, class_of(change)[0]) == (Kind.TOKEN, Effect.REBUILD, "none")
+    (gone,) = difference(before, BASE)
+    assert (gone.kind, gone.effect) == (Kind.REMOVED_COLUMN, Effect.REBUILD)
+
+
+def test_a_form_of_ids_says_what_it_means():
+    (change,) = difference(BASE, CASES["form of ids"][0])
+    assert "surrogates are found anew" in change.text
+    (change,) = difference(BASE, CASES["entity"][0])
+    assert change.text == "rows belong to other entities"
+
+
+def test_the_key_of_a_role_is_renamed_with_its_column():
+    before = CASES["role"][0]
+    columns = tuple(replace(each, name="condition") if each.id == "state" else each for each in before.columns)
+    checks = tuple(
+        replace(each, columns=tuple("condition" if c == "state" else c for c in each.columns)) for each in CHECKS
+    )
+    after = replace(before, columns=columns, checks=checks, roles=(Role("clerk", "clerk", "condition"),))
+    assert {change.kind for change in difference(before, after)} == {Kind.RENAMED_COLUMN}
+
+
 def test_texts_places_and_owners_are_no_difference():
     worded = replace(
         BASE,
@@ -286,6 +337,13 @@ def test_what_the_lake_remembers_reads_as_the_same_contract():
     assert fingerprint(again) == fingerprint(table)
     older = {name: value for name, value in imprint(table).items() if name not in {"drift", "compatibility"}}
     assert table_of(older).drift == Drift()
+
+
+def test_a_form_that_was_one_word_reads_as_a_list_of_one():
+    said = with_column(replace(STATE, canonical=("trim",)))
+    data = imprint(said)
+    data["columns"][2]["canonical"] = "trim"
+    assert table_of(data) == said
 
 
 @pytest.mark.parametrize(

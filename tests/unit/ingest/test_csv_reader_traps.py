@@ -12,8 +12,7 @@ import polars as pl
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import ingest, quarantine
-from lakehouse.model import Tier
+from lakehouse.ingest import ingest, opener, quarantine
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)
@@ -41,7 +40,7 @@ def staged(lake, table):
 
 
 def unreadable(lake, table) -> list[bytes]:
-    raw = storage.scan(lake, table.id.at(Tier.RAW)).sort("_row").collect()
+    raw = pl.concat(opener.opened(lake, table)).sort("_row")
     return raw["_bytes"].drop_nulls().to_list()
 
 

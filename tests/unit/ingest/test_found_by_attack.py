@@ -21,6 +21,8 @@ from lakehouse.ingest import ingest, landing
 from lakehouse.ingest.modes.rules import Law, replaced
 from lakehouse.ingest.rebuild import rebuild
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("mode_models", Path(__file__).parents[2] / "property" / "mode_models.py")
 models = importlib.util.module_from_spec(_spec)
 sys.modules["mode_models"] = models

@@ -14,6 +14,8 @@ from lakehouse.contract.model import Check, CheckKind, Rule
 from lakehouse.ingest import ingest, landing, quarantine, resume
 from lakehouse.model import Tier
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(domain)

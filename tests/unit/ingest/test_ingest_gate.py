@@ -12,10 +12,9 @@ import pytest
 
 from lakehouse import storage
 from lakehouse.contract.model import Check, CheckKind, Rule, Source
-from lakehouse.ingest import gate, gateway, ingest, landing, quarantine, resume
+from lakehouse.ingest import gate, gateway, ingest, landing, opener, quarantine, resume
 from lakehouse.ingest.modes import appending, repeats
 from lakehouse.ingest.readers import delivery
-from lakehouse.model import Tier
 
 _spec = importlib.util.spec_from_file_location("ingest_domain", Path(__file__).with_name("ingest_domain.py"))
 domain = importlib.util.module_from_spec(_spec)
@@ -46,7 +45,7 @@ def staged(lake, table) -> pl.DataFrame:
 
 
 def raw(lake, table) -> pl.DataFrame:
-    return storage.scan(lake, table.id.at(Tier.RAW)).collect().sort("_batch", "_row")
+    return pl.concat(opener.opened(lake, table)).sort("_batch", "_row")
 
 
 def outcome(report):

@@ -17,6 +17,8 @@ from lakehouse.ingest import resume
 from lakehouse.ingest.modes import dumps, ended, keyed
 from lakehouse.quality import check_table
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("mode_models", Path(__file__).parents[2] / "property" / "mode_models.py")
 models = importlib.util.module_from_spec(_spec)
 sys.modules["mode_models"] = models

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hmac
 import re
-import stat
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from lakehouse.contract.canonical import KNOWN_ANSWERS
-from lakehouse.errors import StorageError
-from lakehouse.privacy import entities
+from lakehouse.privacy import entities, vault
 from lakehouse.storage.control import entity_table
 
 FORMS = ("trim", "integer")
@@ -46,25 +44,10 @@ def test_types_do_not_share_surrogates_or_hashes(lake):
 
 def test_the_keyed_hash_is_hmac_sha256_of_type_and_canonical_id(lake):
     entities.resolve(lake, "customer", FORMS, pl.Series(["17850.0"]))
-    key = lake.key_file.read_text()
+    key = vault.secret(lake, vault.ENTITY_SECRET)
     with lake.control.read() as connection:
         stored = connection.execute(sa.select(entity_table.c.keyed_hash)).scalar_one()
     assert stored == hmac.digest(key.encode(), b"customer:17850", "sha256")
-
-
-def test_the_key_is_made_once_private_and_with_a_notice(lake, capfd):
-    entities.resolve(lake, "customer", FORMS, pl.Series(["1"]))
-    assert "back it up" in capfd.readouterr().err
-    assert stat.S_IMODE(lake.key_file.stat().st_mode) == 0o600
-    entities.resolve(lake, "customer", FORMS, pl.Series(["2"]))
-    assert capfd.readouterr().err == ""
-
-
-def test_a_broken_key_is_refused_without_showing_it(lake):
-    lake.key_file.write_text("secret-ish")
-    with pytest.raises(StorageError, match="64 hex digits") as caught:
-        entities.resolve(lake, "customer", FORMS, pl.Series(["1"]))
-    assert "secret-ish" not in str(caught.value)
 
 
 def test_many_ids_resolve_in_order(lake):

@@ -7,8 +7,8 @@ import pytest
 
 from lakehouse.contract.model import ColumnType, Logical, Rule
 from lakehouse.errors import ContractError, SchemaMismatchError
-from lakehouse.model import Tier
-from lakehouse.quality import MOST_CHECKS, compile_row_checks, names_of
+from lakehouse.model import UNNAMED, Tier
+from lakehouse.quality import MOST_CHECKS, compile_row_checks, names_of, pandera_schema
 
 STRING = ColumnType(Logical.STRING)
 INTEGER = ColumnType(Logical.INTEGER)
@@ -147,6 +147,27 @@ def test_a_frame_without_a_delivered_column_or_with_a_typed_one_is_refused(table
         passing.judge(pl.DataFrame({"a": ["x"], "b": [1]}))
     with pytest.raises(SchemaMismatchError, match="column `b` is String, not Int64"):
         passing.judge_typed(pl.DataFrame({"a": ["x"], "b": ["1"]}))
+
+
+def test_rows_that_name_nobody_fail_and_the_helper_column_goes_no_further(table, check):
+    sample = table({"a": STRING}, check(Rule.ENTITY, "a"))
+    frame = pl.DataFrame({"a": ["x", ""], UNNAMED: [False, True], "b": [1, 2]})
+    judged = compile_row_checks(sample).judge(frame)
+    assert failing(judged, "entity_a") == [False, True]
+    assert judged.typed.columns == ["a", "b"]
+    assert compile_row_checks(table({"a": STRING})).judge(frame).typed.columns == ["a", "b"]
+
+
+def test_typed_rows_are_not_asked_whose_they_are(table, check):
+    sample = table({"a": STRING}, check(Rule.ENTITY, "a"))
+    assert compile_row_checks(sample).judge_typed(pl.DataFrame({"a": ["x", None]})).clean
+    assert pandera_schema(sample).validate(pl.DataFrame({"a": ["x", None]}, schema={"a": pl.String})).height == 2
+
+
+def test_a_gate_that_does_not_say_whom_rows_name_is_refused(table, check):
+    sample = table({"a": STRING}, check(Rule.ENTITY, "a"))
+    with pytest.raises(SchemaMismatchError, match="column `__unnamed` is missing"):
+        compile_row_checks(sample).judge(pl.DataFrame({"a": ["x"]}))
 
 
 def test_a_staged_column_without_its_type_check_is_refused(table):

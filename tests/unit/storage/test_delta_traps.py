@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from lakehouse import storage
 from lakehouse.errors import FencedOutError, RefusedError, SchemaMismatchError, StorageError, UnsupportedTableError
+from lakehouse.model import TableId, Tier
 from lakehouse.storage import delta
 
 
@@ -71,11 +72,10 @@ def test_trap_3_raw_is_append_only_and_storage_removes_nothing_from_it(lake, vis
         tx = storage.begin(lake, visits.RAW, held, visits.SCHEMA, visits.LOOSE, append_only=True)
         with pytest.raises(RefusedError, match="append-only"):
             tx.remove([path])
-        # a caller who forgets what the table is meets the table's own property
+        # a caller who forgets what the table is meets the same
         forgetful = storage.begin(lake, visits.RAW, held, visits.SCHEMA, visits.LOOSE)
-        forgetful.remove([path])
         with pytest.raises(RefusedError, match="append-only"):
-            forgetful.commit("replace")
+            forgetful.remove([path])
 
 
 def test_trap_3_a_committed_raw_file_stays_whatever_the_log_and_the_control_database_say_now(lake, visits):
@@ -176,8 +176,9 @@ def test_trap_11_a_remove_of_a_file_that_is_not_there_is_refused(lake, visits):
         tx.remove(["nothing.parquet"])
         with pytest.raises(StorageError, match="1 files to be removed are not in the table"):
             tx.commit("replace")
-    with storage.lease(lake, visits.RAW) as held:
-        tx = storage.begin(lake, visits.RAW, held, visits.SCHEMA, visits.LOOSE)
+    other = TableId(Tier.STAGED, "clinic", "other")
+    with storage.lease(lake, other) as held:
+        tx = storage.begin(lake, other, held, visits.SCHEMA, visits.LOOSE)
         tx.remove(["nothing.parquet"])
         with pytest.raises(StorageError, match="a table that is not there"):
             tx.commit("replace")

@@ -85,7 +85,7 @@ def test_a_lost_control_database_is_noticed_and_not_replaced(lake_settings, lake
 
 def test_a_lost_marker_is_noticed(lake_settings, lake):
     Path(lake_settings.lake, "lake.json").unlink()
-    with pytest.raises(LakeMissingError):
+    with pytest.raises(LakeMismatchError, match="belongs to a lake"):
         storage.create_lake(lake_settings)
 
 

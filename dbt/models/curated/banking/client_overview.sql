@@ -97,6 +97,7 @@ select
   cast(extract(year from client.birth_date) as bigint) as birth_year,
   client.sex,
   district.region,
+  profile.email__token as email_token,
   coalesce(profile.wants_offers and (profile.email is not null or profile.phone is not null), false) as reachable,
   cast(coalesce(together.owned_accounts, 0) as bigint) as owned_accounts,
   cast(coalesce(together.usable_accounts, 0) as bigint) as usable_accounts,
