@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: What `_bad` says of rows that stay closed.
 ERASED, DESTROYED = "its entity was erased", "the key of its batch was destroyed"
 LOST = "its batch was lost with an older control database"
-_ORDER, _BLOB, _CLOSED = "__order", "__blob", "__closed"
+_ORDER, _BLOB = "__order", "__blob"
 
 
 class Opener:
