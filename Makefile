@@ -35,7 +35,7 @@ test: venv ## every test; what a laptop lacks is skipped loudly
 bench: venv ## side-by-side benchmarks, one table each
 	@bench/run
 
-test-deps: venv ## install what marked tests need: chromium, PostgreSQL
+test-deps: venv ## install what marked tests need: chromium, PostgreSQL, two S3 stores
 	@scripts/test-deps
 
 clean: ## remove the demo lake and caches, keep .venv

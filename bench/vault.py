@@ -33,20 +33,22 @@ def fill(lake, count: int) -> None:
     hashes = entities.keyed_hash(lake, "customer", pl.int_range(count, eager=True).cast(pl.String)).sort()
     drawn = os.urandom(16 * count)
     surrogates = pl.Series([drawn[at : at + 16] for at in range(0, len(drawn), 16)], dtype=pl.Binary)
-    epoch = epochs.current(lake)
+    epoch, bound = epochs.current(lake), purposes.data_keys(SCOPE)
     for start in range(0, count, PORTION):
-        some = zip(hashes.slice(start, PORTION), surrogates.slice(start, PORTION), strict=True)
-        rows = [(one, "customer", surrogate) for one, surrogate in some]
+        rows = {
+            "keyed_hash": hashes.slice(start, PORTION).to_list(),
+            "surrogate": surrogates.slice(start, PORTION).to_list(),
+        }
         with lake.control.write("entity.add") as connection:
-            bulk.insert_rows(connection, entity_table, ("keyed_hash", "type", "surrogate"), rows)
+            bulk.insert_rows(connection, entity_table, rows, type="customer")
     in_order = surrogates.sort()
     for start in range(0, count, PORTION):
         some = in_order.slice(start, PORTION).to_list()
         keys = [os.urandom(32) for _ in some]
-        wrapped = epochs.wrap_all(epoch.cipher, keys, [purposes.data_key(one, SCOPE) for one in some])
-        rows = [(one, SCOPE, epoch.number, blob) for one, blob in zip(some, wrapped, strict=True)]
+        wrapped = epochs.wrap_all(epoch.cipher, keys, [bound + one for one in some])
         with lake.control.write("key.make") as connection:
-            bulk.insert_rows(connection, data_key_table, ("surrogate", "scope", "epoch", "wrapped"), rows)
+            rows = {"surrogate": some, "wrapped": wrapped}
+            bulk.insert_rows(connection, data_key_table, rows, scope=SCOPE, epoch=epoch.number)
 
 
 def timed(work) -> float:

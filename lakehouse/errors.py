@@ -22,7 +22,9 @@ Messages are lower case without a full stop, names in backticks, and never hold 
 
 from __future__ import annotations
 
+import errno
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -122,6 +124,31 @@ class FencedOutError(StorageError):
 
 class KeyUnavailableError(StorageError):
     """A key that everything else is wrapped by is missing, destroyed or another one."""
+
+
+_AGAIN = "then run the command again; it goes on where it was"
+#: What the system says of a disk or of rights: no mistake of ours, and no value in it.
+_SYSTEM = {
+    errno.ENOSPC: ("no space is left on the disk", f"make room, {_AGAIN}"),
+    errno.EDQUOT: ("the disk quota is used up", f"make room, {_AGAIN}"),
+    errno.EROFS: ("the disk is mounted read-only", f"mount it so that it can be written, {_AGAIN}"),
+    errno.EACCES: ("this user may not do that here", f"check owner and mode of the folder, {_AGAIN}"),
+    errno.EPERM: ("this user may not do that here", f"check owner and mode of the folder, {_AGAIN}"),
+    errno.EIO: ("the disk reports an error", f"check the disk, {_AGAIN}"),
+    errno.EMFILE: ("too many files are open", f"raise the limit (`ulimit -n`), {_AGAIN}"),
+}
+
+
+def of_system(error: BaseException, *, where: str | None = None) -> StorageError | None:
+    """What to tell of a full or read-only disk or of missing rights; None when the error is something else.
+
+    Only the folder is named: names of landed files may be personal.
+    """
+    if not isinstance(error, OSError) or error.errno not in _SYSTEM:
+        return None
+    what, hint = _SYSTEM[error.errno]
+    place = str(Path(error.filename).parent) if isinstance(error.filename, str) else where
+    return StorageError(what, where=place, hint=hint)
 
 
 def withheld(error: BaseException, *, where: str | None = None) -> StorageError:

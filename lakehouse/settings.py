@@ -1,8 +1,9 @@
 """Environment to typed settings: where the project, the lake, the control database and the key are.
 
-Read when asked, never at import. Variables carry the prefix `LAKEHOUSE_` (`LAKEHOUSE_LAKE`, `LAKEHOUSE_CONTROL_URL`,
-`LAKEHOUSE_KEY_FILE`, `LAKEHOUSE_KEK`, `LAKEHOUSE_BACKUP_DAYS`, `LAKEHOUSE_ENVIRONMENT`, `LAKEHOUSE_PROJECT`); a secret
-may also come from a file (`LAKEHOUSE_CONTROL_URL_FILE`, `LAKEHOUSE_KEK_FILE`).
+Read when asked, never at import. Variables carry the prefix `LAKEHOUSE_` (`LAKEHOUSE_LAKE`, `LAKEHOUSE_RAW`,
+`LAKEHOUSE_RAW_LOCK_DAYS`, `LAKEHOUSE_LANDING`, `LAKEHOUSE_CONTROL_URL`, `LAKEHOUSE_KEY_FILE`, `LAKEHOUSE_KEK`,
+`LAKEHOUSE_BACKUP_DAYS`, `LAKEHOUSE_ENVIRONMENT`, `LAKEHOUSE_PROJECT`); a secret may also come from a file
+(`LAKEHOUSE_CONTROL_URL_FILE`, `LAKEHOUSE_KEK_FILE`). An S3 store is found by its own variables, see `storage.s3`.
 """
 
 from __future__ import annotations
@@ -25,20 +26,27 @@ class Settings:
     Attributes:
         project: the project root (holds `policies/`, `assets/`, `resources/`, `dbt/`).
         lake: the lake's root, a path or URI.
+        landing: the folder where sources drop files; a path, they hold clear personal data.
         control_url: SQLAlchemy URL of the control database.
         key_file: the file with the keys that everything else is wrapped by, unless `kek` is given.
         environment: a word that lake and control database must agree on.
         kek: those keys themselves, where a deployment gives secrets as text.
         backup_days: how long backups of the control database are kept; keys wrapped anew can be unwrapped from them.
+        raw: the raw tier's root where it has a place of its own, such as a bucket with object lock; a lake keeps what it
+            was made with.
+        raw_lock_days: for how many days that bucket keeps what comes in, whatever anybody does.
     """
 
     project: Path
     lake: str
+    landing: Path
     control_url: str = field(repr=False)
     key_file: Path
     environment: str = "dev"
     kek: str | None = field(default=None, repr=False)
     backup_days: int = BACKUP_DAYS
+    raw: str | None = None
+    raw_lock_days: int | None = None
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -72,20 +80,29 @@ def load_settings(project: Path | None = None, *, lake: str | None = None) -> Se
         ProjectError: no project, a number that is none, or a `*_FILE` variable names a file that cannot be read.
     """
     root = project.resolve() if project else find_project()
-    place = lake or _variable("LAKE") or str(root / ".lake")
-    if "://" not in place:
-        place = str(Path(place).expanduser().resolve())
+    place = _place(lake or _variable("LAKE") or str(root / ".lake"))
+    raw = _variable("RAW")
     private = root / ".lake" if "://" in place else Path(place)
     control = private / "control"
     return Settings(
         project=root,
         lake=place,
+        landing=Path(_variable("LANDING") or private / "landing"),
         control_url=_variable("CONTROL_URL") or f"sqlite:///{control / 'control.db'}",
         key_file=Path(_variable("KEY_FILE") or control / "kek.key"),
         environment=_variable("ENVIRONMENT") or "dev",
         kek=_variable("KEK"),
-        backup_days=_days("BACKUP_DAYS", BACKUP_DAYS),
+        backup_days=_days("BACKUP_DAYS", BACKUP_DAYS) or 0,
+        raw=None if raw is None else _place(raw),
+        raw_lock_days=_days("RAW_LOCK_DAYS", None),
     )
+
+
+def _place(said: str) -> str:
+    """A path made absolute, or a URI as it is; without a slash at the end."""
+    if "://" in said:
+        return said.removeprefix("file://").rstrip("/")
+    return str(Path(said).expanduser().resolve())
 
 
 def _marks_project(file: Path) -> bool:
@@ -97,12 +114,12 @@ def _marks_project(file: Path) -> bool:
         raise ProjectError("not readable as TOML", where=str(file), hint="mend the file's syntax") from error
 
 
-def _days(name: str, default: int) -> int:
+def _days(name: str, default: int | None) -> int | None:
     text = _variable(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()):
-        raise ProjectError(f"`{PREFIX}{name}` is not a number of days", hint=f"such as `{PREFIX}{name}={default}`")
+        raise ProjectError(f"`{PREFIX}{name}` is not a number of days", hint=f"such as `{PREFIX}{name}={BACKUP_DAYS}`")
     return int(text)
 
 

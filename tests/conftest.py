@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.control_servers import any_lake, any_settings, postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.forgetting import forget  # noqa: F401 - a fixture
+from tests.stores import any_place, in_store, locking_store, minio, s3, site, versitygw  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -44,9 +45,9 @@ def missing_part() -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the caller's lake."""
-    for name in [name for name in os.environ if name.startswith("LAKEHOUSE_") and name != "LAKEHOUSE_REQUIRE"]:
-        if name != "LAKEHOUSE_SCREENSHOTS":
-            monkeypatch.delenv(name)
+    kept = {"LAKEHOUSE_REQUIRE", "LAKEHOUSE_SCREENSHOTS", "LAKEHOUSE_TEST_BIN"}
+    for name in [name for name in os.environ if name.startswith(("LAKEHOUSE_", "AWS_")) and name not in kept]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ from lakehouse.cli import (
     tokens,
     verify,
 )
-from lakehouse.errors import LakehouseError, withheld
+from lakehouse.errors import LakehouseError, of_system, withheld
 
 app = typer.Typer(
     name="lakehouse",
@@ -71,7 +71,9 @@ def run() -> None:
     except LakehouseError as error:
         sys.exit(output.report(error))
     except Exception as error:  # noqa: BLE001 - INVARIANT: what Python would print may quote a cell, and output is kept
-        traceback.print_tb(error.__traceback__)
-        sys.exit(output.report(withheld(error)))
+        told = of_system(error)
+        if told is None:
+            traceback.print_tb(error.__traceback__)
+        sys.exit(output.report(told or withheld(error)))
     except KeyboardInterrupt:
         sys.exit(output.INTERRUPTED)

@@ -54,4 +54,4 @@ def apply(lake: output.LakeFolder = None, _json: output.Json = False) -> None:
             ingest.show_problems(console, run)
 
     output.emit(document, show)
-    output.leave(refused=run is not None and (not run.success or bool(run.blocked)))
+    ingest.leave(run)

@@ -85,6 +85,7 @@ def _examine(lake: str | None) -> Iterator[Examination]:
     yield _separation(settings)
     opened, examined = _lake(settings)
     yield examined
+    yield from _store(settings, opened)
     if opened is not None:
         yield _keys(opened)
         yield _disk(opened)
@@ -204,20 +205,51 @@ def _keys(lake: Lake) -> Examination:
 
 
 def _disk(lake: Lake) -> Examination:
-    """Files are renamed into place, so landing must be on the lake's disk; and there must be room."""
+    """There must be room, for the lake's files or at least for what sources drop."""
     import shutil
 
-    if "://" in lake.root:
-        return Examination("disk", "the lake is in an object store")
-    root, landing = Path(lake.root), Path(lake.root) / "landing"
-    found: list[Finding] = []
-    if landing.exists() and landing.stat().st_dev != root.stat().st_dev:
-        hint = "landing files are renamed into place: put `landing` on the lake's disk"
-        found.append(Finding("disk", Level.ERROR, str(landing), "is on another disk than the lake", hint))
+    root = lake.landing_root.parent if "://" in lake.root else Path(lake.root)
+    if not root.exists():
+        return Examination("disk", "nothing has landed yet")
     free = shutil.disk_usage(root).free
+    found: list[Finding] = []
     if free < _LITTLE_SPACE:
         found.append(Finding("disk", Level.WARNING, str(root), f"only {words.size(free)} are free", "make room"))
     return Examination("disk", f"{words.size(free)} free", tuple(found))
+
+
+def _store(settings: Settings, lake: Lake | None) -> Iterator[Examination]:
+    """Of a lake in an S3 store: its buckets answer, raw's can lock if it is to, and the other one forgets what is deleted."""
+    from lakehouse.storage import files, s3
+    from lakehouse.storage.place import Place
+
+    place = Place.of(settings.lake, settings.raw) if lake is None else lake.place
+    locks = (settings.raw_lock_days if lake is None else lake.raw_lock_days) is not None
+    roots = {s3.bucket(root): root for root in (place.raw, place.root) if root.startswith(s3.SCHEME)}
+    if not roots:
+        return
+    found: list[Finding] = []
+    for root in roots.values():
+        try:
+            files.names(root)
+            if root == place.raw and locks:
+                found += _cannot_lock(root)
+            elif s3.keeps_versions(root):
+                message = "the bucket keeps old versions: what is erased there is hidden and not gone"
+                hint = "suspend its versioning and delete old versions, or make a bucket without for all but locked raw"
+                found.append(Finding("store", Level.WARNING, root, message, hint))
+        except LakehouseError as error:
+            found.append(_finding("store", error))
+    yield Examination("store", f"{words.plural(len(roots), 'bucket')}: {', '.join(sorted(roots))}", tuple(found))
+
+
+def _cannot_lock(root: str) -> Iterator[Finding]:
+    from lakehouse.storage import s3
+
+    if not s3.can_lock(root):
+        message = "raw is to be locked, and its bucket was made without object lock"
+        hint = "make a bucket with object lock for raw and name it in `LAKEHOUSE_RAW`; a bucket cannot learn it later"
+        yield Finding("store", Level.ERROR, root, message, hint)
 
 
 def _leases(lake: Lake) -> Examination:

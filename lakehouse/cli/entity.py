@@ -69,7 +69,7 @@ def merge(
             document["run"] = ingest.run_document(run)
 
     output.emit(document, lambda console: _show(console, handover, run, yes=yes))
-    output.leave(refused=run is not None and (not run.success or bool(run.blocked)))
+    ingest.leave(run)
 
 
 def _show(console: Console, handover: Handover, run: RunReport | None, *, yes: bool) -> None:

@@ -63,7 +63,7 @@ def ingest(
     rejected = _rejected(opened, contract.id) - known
     document = run_document(report) | {"table": str(contract.id), "files": len(files), "rejected_files": rejected}
     output.emit(document, lambda console: _show(console, report, contract.id, rejected=rejected))
-    output.leave(refused=not report.success or bool(report.blocked) or bool(rejected))
+    leave(report, refused=bool(rejected))
 
 
 def open_or_create(settings: Settings) -> Lake:
@@ -75,6 +75,13 @@ def open_or_create(settings: Settings) -> Lake:
     except LakeMissingError:
         output.talk().print(f"making a new lake in {settings.lake}", soft_wrap=True)
         return storage.create_lake(settings)
+
+
+def leave(report: RunReport | None, *, refused: bool = False) -> None:
+    """End the command with 1 when a run could not do its work, and with 3 when something was refused."""
+    if report is not None and report.could_not_run:
+        raise typer.Exit(output.FAILED)
+    output.leave(refused=refused or (report is not None and (not report.success or bool(report.blocked))))
 
 
 def run_document(report: RunReport) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 
 from lakehouse.cli import naming, output, words
 from lakehouse.errors import LeaseTakenError, RefusedError
-from lakehouse.model import Finding, Level
+from lakehouse.model import Finding, Level, Tier
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,6 +86,10 @@ def _merge(lake: Lake, settings: Settings, name: str | None) -> tuple[list[str],
         try:
             if storage.merge_tail(lake, table) is not None:
                 merged.append(str(table.id))
+            raw = table.id.at(Tier.RAW)
+            if table.sources and storage.exists(lake, raw):
+                with storage.lease(lake, raw, holder="maintain"):  # locks of retired files may have ended
+                    storage.delete_retired(lake, raw)
         except LeaseTakenError:
             busy.append(str(table.id))
     return merged, busy

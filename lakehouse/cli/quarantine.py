@@ -129,7 +129,7 @@ def replay(
         ingest.show_problems(console, run)
 
     output.emit(document, show)
-    output.leave(refused=run is not None and (not run.success or bool(run.blocked)))
+    ingest.leave(run)
 
 
 def _held(lake: Lake, table: TableId) -> list[tuple[int, int, str]]:

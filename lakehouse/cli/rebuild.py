@@ -77,7 +77,7 @@ def rebuild(  # noqa: PLR0917 - typer reads options from parameters
         ingest.show_problems(console, run)
 
     output.emit(document, show)
-    output.leave(refused=not run.success or bool(run.blocked))
+    ingest.leave(run)
 
 
 def _months(first: str | None, last: str | None) -> list[str] | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lakehouse.contract.model import Project
+    from lakehouse.settings import Settings
     from lakehouse.storage import Lake
     from lakehouse.storage.restored import Difference
 
@@ -41,9 +42,15 @@ def recover(
 
     settings = load_settings(lake=lake)
     project = load_project(settings.project)
+    hidden = _put_back(settings, do=yes)
+    if hidden and not yes:  # what is hidden is missing to everything that would be asked now
+        document: dict[str, Any] = {"lake": settings.lake, "hidden": hidden, "done": False}
+        output.emit(document, lambda console: _show_hidden(console, document))
+        output.leave(refused=True)
+        return
     opened, difference = compare(settings)
     read_homes(opened)
-    document: dict[str, Any] = {**_plan(opened, difference), "done": False, "keyless": [], "erased": []}
+    document = {**_plan(opened, difference), "hidden": hidden, "done": bool(hidden), "keyless": [], "erased": []}
     if difference.older and yes:
         mend(opened, difference)
         document["done"] = True
@@ -53,6 +60,18 @@ def recover(
         document["erased"] = _erased(opened, project, remove=yes)
     output.emit(document, lambda console: _show(console, document))
     output.leave(refused=bool(document["erased"]))
+
+
+def _put_back(settings: Settings, *, do: bool) -> list[dict[str, str]]:
+    """Files of raw that something lies on top of in their store; with `do`, the committed ones lie on top afterwards."""
+    from lakehouse.storage import preserved
+    from lakehouse.storage.lake import open_apart
+
+    opened, _, _ = open_apart(settings)
+    found = preserved.hidden(opened)
+    if do:
+        preserved.put_back(opened, found)
+    return [{"table": each.table, "file": each.uri} for each in found]
 
 
 def _plan(lake: Lake, difference: Difference) -> dict[str, Any]:
@@ -107,7 +126,18 @@ def _erased(lake: Lake, project: Project, *, remove: bool) -> list[dict[str, Any
     return found
 
 
+def _show_hidden(console: Console, document: Mapping[str, Any]) -> None:
+    mark = "[green]✓[/] put back:" if document["done"] else "[yellow]![/] hidden in their store:"
+    count = Counter(each["table"] for each in document["hidden"])
+    for table, files in sorted(count.items()):
+        console.print(f"{mark} {words.plural(files, 'file')} of {table}", soft_wrap=True)
+    if not document["done"]:
+        console.print("\nput the committed versions on top again with [bold]--yes[/]", soft_wrap=True)
+
+
 def _show(console: Console, document: Mapping[str, Any]) -> None:
+    if document["hidden"]:
+        _show_hidden(console, document)
     if document["older"] is None:
         console.print("[green]✓[/] lake and control database are of one moment: nothing to recover", soft_wrap=True)
     else:

@@ -12,7 +12,6 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lakehouse import storage
@@ -91,7 +90,7 @@ def tour(settings: Settings, *, rows: int, seed: int, faults: float, watch: Watc
         made += block
         watch.reached(made)
 
-    generated = generate(project, Path(lake.root) / "landing", rows=rows, seed=seed, faults=faults, progress=count)
+    generated = generate(project, lake.landing_root, rows=rows, seed=seed, faults=faults, progress=count)
     _settle(lake, generated)
     done: dict[str, runs.RunReport] = {}
     for name, tables in stages(project):
@@ -131,7 +130,7 @@ def stages(project: Project) -> list[tuple[str, list[TableId]]]:
 
 def _require_own_lake(lake: Lake, wanted: Mapping[str, object]) -> None:
     """A lake that holds other data, or a demo of another size, would mix two stories."""
-    marker = Path(lake.root) / _MARKER
+    marker = lake.landing_root.parent / _MARKER
     if marker.exists():
         if json.loads(marker.read_text(encoding="utf-8")) == wanted:
             return
@@ -139,6 +138,7 @@ def _require_own_lake(lake: Lake, wanted: Mapping[str, object]) -> None:
     elif storage.batches(lake).height:
         what = "the lake holds data that is not the demo's"
     else:
+        marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(json.dumps(wanted), encoding="utf-8")
         return
     raise RefusedError(what, where=lake.root, hint="give the demo a lake of its own: `lakehouse demo --lake DIR`")

@@ -16,6 +16,7 @@ import polars as pl
 
 from lakehouse import storage
 from lakehouse.errors import UsageError
+from lakehouse.ingest import quarantine
 from lakehouse.ingest.rebuild import rebuild
 from lakehouse.model import ENTITY, Tier, entity_of
 from lakehouse.privacy import merging
@@ -69,6 +70,11 @@ def apply(
         LeaseTakenError: somebody else works on one of the tables.
     """
     merging.merge(lake, handover.pair)
+    for table in project.tables:
+        # whoever died while a tail was merged has left files, and no row that would bring anybody to this table again
+        if any(_named(table, handover.pair.entity)):
+            for place in (table.id.at(Tier.RAW), table.id, quarantine.place(table.id)):
+                storage.recover_if_dirty(lake, place)
     done: list[tuple[Table, IngestReport]] = []
     for table, _ in handover.rows:
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster_shared.error import DagsterError
 
-from lakehouse.errors import LakehouseError, LeaseTakenError, withheld
+from lakehouse.errors import LakehouseError, LeaseTakenError, of_system, withheld
 
 #: How often and how soon a step tries again when somebody else works on its table.
 LEASE_RETRIES, LEASE_WAIT_SECONDS = 6, 5
@@ -31,4 +31,4 @@ def no_values_in_errors(where: str) -> Generator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - INVARIANT: whatever it is, its message would be stored with the run
         # `from None`: so would the cause's.
-        raise withheld(error, where=where) from None
+        raise of_system(error, where=where) or withheld(error, where=where) from None

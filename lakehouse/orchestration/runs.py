@@ -56,6 +56,7 @@ class RunReport:
         figures: the counts a step reported beside the rows, by table.
         checks: every check that was judged, in order.
         problems: why steps failed, one line each, without values.
+        could_not_run: a step failed although nothing was refused: a full disk, a lost connection, a lease.
     """
 
     success: bool
@@ -64,6 +65,7 @@ class RunReport:
     figures: Mapping[TableId, Mapping[str, int]]
     checks: tuple[CheckLine, ...]
     problems: tuple[str, ...] = ()
+    could_not_run: bool = False
 
     @property
     def blocked(self) -> tuple[CheckLine, ...]:
@@ -147,6 +149,7 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
         figures=figures,
         checks=tuple(_line(evaluation) for evaluation in result.get_asset_check_evaluations()),
         problems=_problems(result),
+        could_not_run=any(_is_trouble(event.step_failure_data.error) for event in result.get_step_failure_events()),
     )
 
 
@@ -188,10 +191,22 @@ def _problems(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
     return tuple(_problem("run", error) for error in errors_of_run) or ("run: could not start",)
 
 
-def _problem(place: str, error: SerializableErrorInfo | None) -> str:
-    """Why a step failed, without anything an engine said."""
+def _own(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+    """What a step raised, out of Dagster's wrappers."""
     while error is not None and error.cls_name in _WRAPPERS and error.cause is not None:
         error = error.cause
+    return error
+
+
+def _is_trouble(error: SerializableErrorInfo | None) -> bool:
+    own = _own(error)
+    kind = getattr(errors, own.cls_name or "", None) if own is not None else None
+    return isinstance(kind, type) and issubclass(kind, errors.LakehouseError) and kind.exit_code == 1
+
+
+def _problem(place: str, error: SerializableErrorInfo | None) -> str:
+    """Why a step failed, without anything an engine said."""
+    error = _own(error)
     if error is None:
         return f"{place}: failed"
     if error.cls_name == "DagsterAssetCheckFailedError":

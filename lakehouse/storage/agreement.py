@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lakehouse.storage.control import ControlDatabase
+    from lakehouse.storage.place import Place
 
 DATABASE, LAKE = "control database", "lake"
 RECOVER = "a backup was restored? `lakehouse recover` says what is missing, and mends what can be mended"
@@ -44,7 +45,7 @@ def require_same_generation(root: str, marker: Mapping[str, Any], row: Mapping[s
     raise older(side, root, f"they differ in `generation`: lake {theirs}, database {ours}")
 
 
-def require_agreement(root: str, control: ControlDatabase) -> bool:
+def require_agreement(place: Place, control: ControlDatabase) -> bool:
     """Refuse a lake and a control database of which one is older.
 
     Returns:
@@ -53,9 +54,10 @@ def require_agreement(root: str, control: ControlDatabase) -> bool:
     Raises:
         LakeMismatchError: which says what side is older.
     """
-    waiting = require_heads(root, control)
-    if files.is_local(root):  # two file names a table; in an object store that is asked when the table is changed
-        _require_versions(root, control)
+    waiting = require_heads(place.root, control)
+    # two file names a table; in an object store that is asked when the table is changed
+    if files.is_local(place.root) and files.is_local(place.raw):
+        _require_versions(place, control)
     return waiting
 
 
@@ -104,7 +106,7 @@ def _doubt(root: str, name: str, head: chain.Head) -> LakeMismatchError | None:
     return None
 
 
-def require_known(root: str, control: ControlDatabase, key: str, *, version: int) -> None:
+def require_known(place: Place, control: ControlDatabase, key: str, *, version: int) -> None:
     """Refuse a table whose newest version the control database does not know, or knows a newer one of.
 
     A commit without an intent's name is somebody else's; that is a finding of `verify`.
@@ -114,9 +116,9 @@ def require_known(root: str, control: ControlDatabase, key: str, *, version: int
     """
     last = last_versions(control, key).get(key)
     # a newer holder may have committed just now: then its version is there, and the commit fails by itself
-    if last is not None and last > version and files.sizes([entry := _log_entry(root, key, last)])[entry] is None:
-        raise older(LAKE, root, f"version {last} of `{key}` is missing")
-    _require_intent(root, control, key, version=version)
+    if last is not None and last > version and files.sizes([entry := _log_entry(place, key, last)])[entry] is None:
+        raise older(LAKE, place.root, f"version {last} of `{key}` is missing")
+    _require_intent(place, control, key, version=version)
 
 
 def last_versions(control: ControlDatabase, key: str | None = None) -> dict[str, int]:
@@ -136,47 +138,44 @@ def knows_intent(control: ControlDatabase, intent: str) -> bool:
         return connection.execute(sa.select(intent_table.c.id).where(intent_table.c.id == intent)).first() is not None
 
 
-def table_uri(root: str, key: str) -> str:
-    """Where a table is that the control database calls so."""
-    return files.join(root, *key.split("."))
-
-
 def older(side: str, root: str, why: str) -> LakeMismatchError:
     """The error of a side that is older than the other."""
     other = LAKE if side == DATABASE else DATABASE
     return LakeMismatchError(f"the {side} is older than the {other}: {why}", where=root, hint=RECOVER)
 
 
-def _require_versions(root: str, control: ControlDatabase) -> None:
+def _require_versions(place: Place, control: ControlDatabase) -> None:
     last = last_versions(control)
     for key in [key for key in last if key.startswith(_RAW)]:
         last.setdefault(_STAGED + key.removeprefix(_RAW), -1)  # its first commit may be what the database does not know
-    names = {key: (_log_entry(root, key, version), _log_entry(root, key, version + 1)) for key, version in last.items()}
+    names = {
+        key: (_log_entry(place, key, version), _log_entry(place, key, version + 1)) for key, version in last.items()
+    }
     found = files.sizes([name for both in names.values() for name in both])
     for key, (there, behind) in names.items():
-        if last[key] >= 0 and found[there] is None and not _is_cleaned(root, key, last[key]):
-            raise older(LAKE, root, f"version {last[key]} of `{key}` is missing")
+        if last[key] >= 0 and found[there] is None and not _is_cleaned(place, key, last[key]):
+            raise older(LAKE, place.root, f"version {last[key]} of `{key}` is missing")
         if found[behind] is not None:
             # intents are recorded before they are committed, so a commit of this moment is known
-            _require_intent(root, control, key, version=last[key] + 1)
+            _require_intent(place, control, key, version=last[key] + 1)
 
 
-def _require_intent(root: str, control: ControlDatabase, key: str, *, version: int) -> None:
+def _require_intent(place: Place, control: ControlDatabase, key: str, *, version: int) -> None:
     import lakehouse.storage.delta as delta  # noqa: PLC0415 - opening a lake does without deltalake
 
-    entry = delta.entry(table_uri(root, key), version)
+    entry = delta.entry(place.table(key), version)
     intent = entry.note.get("intent") if entry is not None else None
     if intent is not None and not knows_intent(control, str(intent)):
-        raise older(DATABASE, root, f"it does not know version {version} of `{key}`")
+        raise older(DATABASE, place.root, f"it does not know version {version} of `{key}`")
 
 
-def _is_cleaned(root: str, key: str, version: int) -> bool:
+def _is_cleaned(place: Place, key: str, version: int) -> bool:
     """Whether the table has the version though its log entry is gone, as old ones of other tiers than raw may be."""
     import lakehouse.storage.delta as delta  # noqa: PLC0415 - opening a lake does without deltalake
 
-    table = delta.handle(table_uri(root, key))
+    table = delta.handle(place.table(key))
     return table is not None and table.version() >= version
 
 
-def _log_entry(root: str, key: str, version: int) -> str:
-    return files.join(table_uri(root, key), "_delta_log", f"{version:020d}.json")
+def _log_entry(place: Place, key: str, version: int) -> str:
+    return files.join(place.table(key), "_delta_log", f"{version:020d}.json")

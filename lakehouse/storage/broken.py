@@ -16,6 +16,7 @@ _PLAIN = re.compile(r"([\w.~=-]{1,60}/)?[\w.~=#-]{1,120}/?", re.ASCII)
 _RESTORE = (
     "restore what is named from a backup, byte for byte; nothing of the lake is to be trusted behind it until then"
 )
+_PUT_BACK = "the store still has the version that was committed: `lakehouse recover --yes` puts it back"
 _REVIEW = "find out who did it; docs/worm.md says what it means and what mends it"
 
 
@@ -32,6 +33,7 @@ class Broken:
         table: what the control database calls the table.
         told: whether the entry tells of it.
         mends: whether the bytes of before would mend it.
+        kept: whether the store still has them.
     """
 
     entry: int
@@ -42,6 +44,7 @@ class Broken:
     table: str
     told: bool = True
     mends: bool = True
+    kept: bool = False
 
     def finding(self) -> Finding:
         """The same for people."""
@@ -49,7 +52,8 @@ class Broken:
         place += [f"version {self.version}"] if self.version >= 0 else []
         place += [f"file `{shown(self.file)}`"] if self.file else []
         message = f"{', '.join(place)}: {self.what}" if place else self.what
-        return Finding(self.code, Level.ERROR, self.table, message, _RESTORE if self.mends else _REVIEW)
+        hint = _PUT_BACK if self.kept else _RESTORE if self.mends else _REVIEW
+        return Finding(self.code, Level.ERROR, self.table, message, hint)
 
 
 def shown(name: str) -> str:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-import lakehouse.storage.agreement as agreement
 import lakehouse.storage.chain as chain
 import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
@@ -39,7 +38,7 @@ from lakehouse.storage.ledger import read_ledger, written_ids
 from lakehouse.storage.marker import raise_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from lakehouse.storage.lake import Lake
     from lakehouse.storage.restored import Commit, Difference
@@ -67,6 +66,9 @@ def catch_up(lake: Lake, difference: Difference) -> None:
         (commit, _intent(lake, commit, exact=(commit.table, commit.version) not in chained))
         for commit in difference.unknown
     ]
+    for key, version, object_version in _unprotected(difference, chained):
+        place = delta.log_entry(lake.place.table(key), version)
+        files.protect(place, object_version, until=lake.locked_until(lake.now()))
     with lake.control.write("lake.recover") as connection:
         at = lake.control.micros(connection)
         if entries:
@@ -87,6 +89,13 @@ def catch_up(lake: Lake, difference: Difference) -> None:
         raise_in(connection, above=max(difference.generations))
 
 
+def _unprotected(difference: Difference, chained: Container[tuple[Any, Any]]) -> list[tuple[str, int, str | None]]:
+    """Raw commits whose process died before it could protect their log entries and tell the chain."""
+    found = [(each.table, each.version, each.log[2]) for each in difference.unknown]
+    found += [(each.intent.table, each.intent.version, each.object_version) for each in difference.landed]
+    return [each for each in found if intents.is_raw(each[0]) and each[:2] not in chained]
+
+
 def record_events(connection: sa.Connection, events: list[list[Any]], *, at: int) -> None:
     """Ledger events of a recovery, as an intent of its own: so the database can tell them once more to an older lake."""
     if not events:
@@ -101,7 +110,7 @@ def _intent(lake: Lake, commit: Commit, *, exact: bool) -> Intent:
     """What the database would have recorded of a commit; with digests only if the chain does not have them."""
     adds: list[dict[str, Any]] = [{"path": path, "size": size} for path, size in commit.adds.items()]
     if exact and intents.is_raw(commit.table):
-        adds = _exact(agreement.table_uri(lake.root, commit.table), adds)
+        adds = _exact(lake.place.table(commit.table), adds)
     body = {"adds": adds, "removes": dict.fromkeys(commit.removes, 0), "flushed": [], **commit.effects}
     return Intent(commit.intent, commit.table, commit.token, commit.version, commit.kind, body)
 
@@ -112,10 +121,11 @@ def _exact(uri: str, adds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = dict(delta.active(table).select("path", "num_records").rows()) if table is not None else {}
     found: list[dict[str, Any]] = []
     for add in adds:
-        content = files.read(files.join(uri, add["path"]))
-        if content is None or len(content) != add["size"]:
+        content, version = files.read_version(files.join(uri, add["path"])) or (b"", None)
+        if not content or len(content) != add["size"]:
             raise StorageError("a raw file is missing or changed", where=uri, hint="restore it from a backup")
-        found.append({**add, "sha256": hashlib.sha256(content).hexdigest(), "rows": rows.get(add["path"])})
+        sha256 = hashlib.sha256(content).hexdigest()
+        found.append({**add, "sha256": sha256, "rows": rows.get(add["path"]), "object_version": version})
     return found
 
 

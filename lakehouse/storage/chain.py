@@ -150,7 +150,17 @@ def flush(root: str, control: ControlDatabase) -> int:
         rows = connection.execute(sa.select(chain_outbox_table).order_by(*order)).all()
     for row in rows:
         deliver(root, control, Entry(**row.body))
+    for name in {row.name for row in rows}:
+        _drop_halves(root, name, {f"{row.number:012d}.json" for row in rows if row.name == name})
     return len(rows)
+
+
+def _drop_halves(root: str, name: str, there: Collection[str]) -> None:
+    """Take away what a writer left who died before he could name it; who is at it just now finds the entry there."""
+    folder = files.join(root, "system", "chains", name)
+    for left in files.names(folder):
+        if _HALF.fullmatch(left) and left[1:].rpartition(".json.")[0] + ".json" in there:
+            files.delete(files.join(folder, left))
 
 
 def _waits(name: str, number: int) -> sa.ColumnElement[bool]:

@@ -55,6 +55,7 @@ class DataFile:
     sha256: str
     rows: int
     stats: str
+    object_version: str | None
     months: tuple[str, ...] | None
 
 
@@ -158,8 +159,7 @@ class Transaction:
         self._require_open()
         given_up = set(paths)
         self._files = [file for file in self._files if file.path not in given_up]
-        for path in sorted(given_up):
-            files.delete(files.join(self.uri, path))
+        self._delete(sorted(given_up))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Let the commit remove files of the table; paths relative to the table or absolute.
@@ -208,7 +208,7 @@ class Transaction:
         note: dict[str, Any] = {"kind": kind, "inputs": dict(inputs or {}), "months": self._months()}
         configuration = _configuration(append_only=self.append_only)
         design = Design(self._schema, _describe(self.placement), configuration, self._shape, self._retires)
-        adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats) for f in self._files)
+        adds = tuple(delta.Add(f.path, f.size, f.sha256, f.rows, f.stats, f.object_version) for f in self._files)
         effects = Effects(events, batches, flushed, applied)
         self._tried = True
         version = commit_change(self.held, design, adds=adds, removes=self._removes, note=note, effects=effects)
@@ -223,10 +223,14 @@ class Transaction:
         self._closed = True
         # INVARIANT: after a commit that failed only files without an intent go: another process may finish an intent.
         kept = intents.named_paths(self.held.lake, self.held.table) if self._tried and self._files else set[str]()
-        for written in self._files:
-            if written.path not in kept:
-                files.delete(files.join(self.uri, written.path))
+        self._delete([written.path for written in self._files if written.path not in kept])
         self._files = []
+
+    def _delete(self, paths: Sequence[str]) -> None:
+        """Delete files that were never committed; what a lock keeps nevertheless is noted, or it would be a stranger's."""
+        locked = [path for path in paths if not files.delete(files.join(self.uri, path))]
+        if locked:
+            intents.give_up(self.held.lake, self.held, locked)
 
     def _put(self, numbered: tuple[int, Part]) -> DataFile:
         number, part = numbered
@@ -235,9 +239,13 @@ class Transaction:
         rows = SMALL_ROW_GROUP if self.placement.laid_out else ROW_GROUP
         part.frame.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=rows)
         content = buffer.getbuffer()
-        digest = files.put(files.join(self.uri, path), content, read_only=_is_raw(self.held.table))
+        place, lake = files.join(self.uri, path), self.held.lake
+        if _is_raw(self.held.table):
+            stored = files.put_worm(place, content, until=lake.locked_until(lake.now()))
+        else:
+            stored = files.put(place, content)
         stats = statistics(part, self.placement)
-        return DataFile(path, content.nbytes, digest, part.frame.height, stats, part.months)
+        return DataFile(path, content.nbytes, stored.sha256, part.frame.height, stats, stored.version, part.months)
 
     def _require_removable(self) -> None:
         if self.append_only and not self._retires:

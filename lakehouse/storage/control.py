@@ -10,6 +10,8 @@ busy timeout; a writing transaction takes its lock at BEGIN, so that two writers
 from __future__ import annotations
 
 import datetime as dt
+import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 import lakehouse.storage.faults as faults
+import lakehouse.storage.trouble as trouble
 from lakehouse.errors import StorageError
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _READ = "lakehouse_read"
+_engines: dict[tuple[int, str], sa.Engine] = {}
+_alone = threading.Lock()
 #: Temporary tables hold no keys, but memory is also the only place that needs no sweeping. The cache, in KiB, is taken as
 #: it is needed; without it a batch of new entities in a large vault reads each page many times. Reading through a mapping
 #: (of SQLite's most, 2 GiB) halves the time to find 100,000 among 10 million; what is written is written as ever.
@@ -49,6 +54,8 @@ lake_table = sa.Table(
     sa.Column("format_version", sa.Integer, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("ready", sa.Boolean, nullable=False),
+    sa.Column("raw", sa.Text),
+    sa.Column("raw_lock_days", sa.Integer),
 )
 lease_table = sa.Table(
     "lease",
@@ -256,14 +263,22 @@ class ControlDatabase:
 
     @contextmanager
     def write(self, name: str) -> Generator[sa.Connection]:
-        """A writing transaction between the fault points of `name`."""
-        with faults.around(name), self.engine.begin() as connection:
+        """A writing transaction between the fault points of `name`.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        with faults.around(name), trouble.told(self.engine), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
-        """A reading transaction; takes no write lock on SQLite."""
-        with self.engine.connect() as connection:
+        """A reading transaction; takes no write lock on SQLite.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        with trouble.told(self.engine), self.engine.connect() as connection:
             yield connection.execution_options(**{_READ: True})
 
     def micros(self, connection: sa.Connection) -> int:
@@ -285,18 +300,26 @@ class ControlDatabase:
         if self.engine.dialect.name != "postgresql":
             return
         # outside of a transaction, as VACUUM demands
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        outside = {"isolation_level": "AUTOCOMMIT"}
+        with trouble.told(self.engine), self.engine.connect().execution_options(**outside) as connection:
             for table in tables:
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def dispose(self) -> None:
-        """Close all connections."""
+        """Close the connections that nobody uses now."""
         self.engine.dispose()
 
 
 def _other(url: str) -> sa.Engine:
-    # an error's text must not show what a statement was about: hashes, surrogates, wrapped keys
-    return sa.create_engine(url, hide_parameters=True)
+    # One engine per process and server: a lake is opened anew for each run and each tick of a sensor, and connections that
+    # nobody gave back would pile up. A connection does not cross a fork, hence the process.
+    # An error's text must not show what a statement was about: hashes, surrogates, wrapped keys.
+    # pre-ping: a server that was restarted has ended what lies in the pool, and nobody has lost anything by it yet
+    with _alone:
+        key = (os.getpid(), url)
+        if key not in _engines:
+            _engines[key] = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        return _engines[key]
 
 
 def _sqlite(url: str) -> sa.Engine:

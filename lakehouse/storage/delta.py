@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
@@ -25,7 +26,8 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 import lakehouse.storage.faults as faults
 import lakehouse.storage.files as files
-from lakehouse.errors import SchemaMismatchError, StorageError, UnsupportedTableError
+import lakehouse.storage.s3 as s3
+from lakehouse.errors import SchemaMismatchError, StorageError, UnsupportedTableError, of_system
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +41,7 @@ KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
 #: What every raw table is made with and keeps.
 WORM = {**APPEND_ONLY, **KEEP_LOG}
 _LOG = "_delta_log"
+_SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Add:
     sha256: str
     rows: int
     stats: str
+    object_version: str | None = None
 
 
 #: What a commit does to the table's metadata: nothing; new columns at the end; schema and description replaced, with all
@@ -85,19 +89,34 @@ class Entry:
     at_millis: int
     size: int
     sha256: str
+    object_version: str | None = None
 
 
 def handle(uri: str, version: int | None = None) -> DeltaTable | None:
     """A fresh handle, or None when there is no such table; refuses features that read wrongly."""
     try:
-        table = DeltaTable(uri, version=version)
+        table = DeltaTable(uri, version=version, storage_options=s3.options(uri))
     except TableNotFoundError:
         return None
+    except OSError as error:  # the store, or the disk
+        raise StorageError(
+            "the table's log cannot be read", where=uri, hint="see whether the place can be reached"
+        ) from error
     except DeltaError as error:
         wanted = "" if version is None else f" version {version}"
         raise StorageError(f"the table's log{wanted} cannot be read", where=uri) from error
     _refuse_features(table, uri=uri)
     return table
+
+
+def is_there(uri: str) -> bool:
+    """Whether there is a table: one listing, where a handle reads the whole log."""
+    try:
+        return DeltaTable.is_deltatable(uri, storage_options=s3.options(uri))
+    except (DeltaError, OSError) as error:
+        raise StorageError(
+            "the table's log cannot be read", where=uri, hint="see whether the place can be reached"
+        ) from error
 
 
 def strip(schema: pa.Schema) -> pa.Schema:
@@ -186,7 +205,7 @@ def commit(uri: str, change: Change, table: DeltaTable | None = None) -> None:
                 # Over a table that is there this is one commit: its removes are all files that the table has by then.
                 # The handle cannot be pinned here, so it is looked at once more; `landed` compares the removes.
                 if table is not None:
-                    _require_version(DeltaTable(uri), change)
+                    _require_version(DeltaTable(uri, storage_options=s3.options(uri)), change)
                 create_table_with_add_actions(
                     uri,
                     schema,
@@ -194,6 +213,7 @@ def commit(uri: str, change: Change, table: DeltaTable | None = None) -> None:
                     mode="error" if table is None else "overwrite",
                     description=change.description,
                     configuration=change.configuration,
+                    storage_options=s3.options(uri),
                     commit_properties=properties,
                     post_commithook_properties=hooks,
                 )
@@ -205,8 +225,16 @@ def commit(uri: str, change: Change, table: DeltaTable | None = None) -> None:
             else:
                 _append(table, change, adds=adds, schema=schema, properties=properties, hooks=hooks)
         except (DeltaError, OSError) as error:
-            raise StorageError(f"version {change.version} could not be committed", where=uri) from error
+            what = f"version {change.version} could not be committed"
+            raise StorageError(what, where=uri, hint=_system_hint(error)) from error
     files.synchronise(log_entry(uri, change.version))
+
+
+def _system_hint(error: Exception) -> str | None:
+    """How to mend a full or read-only disk: delta-rs names it by the system's number and in its own words."""
+    found = _SYSTEM.search(str(error))
+    told = None if found is None else of_system(OSError(int(found[1]), ""))
+    return None if told is None else told.hint
 
 
 def _append(
@@ -241,9 +269,10 @@ def log_entry(uri: str, version: int) -> str:
 
 def entry(uri: str, version: int) -> Entry | None:
     """What a version of the log says, None when it is not there (not yet, or cleaned up)."""
-    content = files.read(log_entry(uri, version))
-    if content is None:
+    found = files.read_version(log_entry(uri, version))
+    if found is None:
         return None
+    content, object_version = found
     info: dict[str, Any] = {}
     adds: dict[str, int] = {}
     removes: set[str] = set()
@@ -258,7 +287,7 @@ def entry(uri: str, version: int) -> Entry | None:
             removes.add(unquote(action["remove"]["path"]))
         elif "txn" in action and action["txn"]["appId"] == APP:
             token = action["txn"]["version"]
-    said = (len(content), hashlib.sha256(content).hexdigest())
+    said = (len(content), hashlib.sha256(content).hexdigest(), object_version)
     return Entry(_note(info), adds, frozenset(removes), token, int(info.get("timestamp", 0)), *said)
 
 

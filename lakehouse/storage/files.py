@@ -1,11 +1,8 @@
-"""The lake's files by URI: put, read, size, list, delete; local paths and object stores alike.
+"""The lake's files by URI: put, read, size, list, delete; local paths and an S3 store alike.
 
 The only module that touches data files' bytes. A file is put whole under a name that nobody else uses and its SHA-256 is
 of the bytes that were put, so a reader of the store can prove what was written. Local files are synchronised to disk.
 """
-
-# pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
 
 # ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
 
@@ -14,26 +11,45 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.fs as pafs
-
 import lakehouse.storage.faults as faults
+import lakehouse.storage.s3 as s3
 from lakehouse.errors import StorageError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
 
 READ_ONLY = 0o444
 _PIECE = 1 << 20
+_ASKED_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was put: the SHA-256 of the bytes, and which version of the object they are where a store keeps versions."""
+
+    sha256: str
+    version: str | None = None
 
 
 def is_local(uri: str) -> bool:
-    """Whether the URI is a path on this machine."""
-    return "://" not in uri
+    """Whether the URI is a path on this machine.
+
+    Raises:
+        StorageError: it is neither that nor a place in an S3 store.
+    """
+    if "://" not in uri:
+        return True
+    if uri.startswith(s3.SCHEME):
+        return False
+    raise StorageError(f"`{uri}` is not a place that can be written", hint="use a path or an s3:// address")
 
 
 def join(uri: str, *parts: str) -> str:
@@ -41,31 +57,47 @@ def join(uri: str, *parts: str) -> str:
     return "/".join((uri.rstrip("/"), *parts))
 
 
-def put(uri: str, content: bytes | memoryview, *, read_only: bool = False) -> str:
-    """Write one new file whole, on a local disk read-only if asked; returns the SHA-256 of its bytes."""
-    said = hashlib.sha256(content).hexdigest()
+def put(uri: str, content: bytes | memoryview) -> Stored:
+    """Write one new file whole.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+    """
     with faults.around("file.put"):
         if is_local(uri):
-            _put_local(Path(uri), content, read_only=read_only)
-        else:
-            _put_remote(uri, content)
-    return said
+            _put_local(Path(uri), content)
+            return Stored(hashlib.sha256(content).hexdigest())
+        return Stored(hashlib.sha256(content).hexdigest(), s3.put(uri, content))
+
+
+def put_worm(uri: str, content: bytes | memoryview, *, until: dt.datetime | None) -> Stored:
+    """Write one new file that is never to change: read-only on a local disk, locked in a store if `until` says so.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+    """
+    with faults.around("file.put"):
+        if is_local(uri):
+            _put_local(Path(uri), content, read_only=True)
+            return Stored(hashlib.sha256(content).hexdigest())
+        lock = None if until is None else s3.Lock(until)
+        return Stored(hashlib.sha256(content).hexdigest(), s3.put(uri, content, lock=lock))
 
 
 def put_once(uri: str, content: bytes) -> bool:
     """Write one small file whole, or not at all: whether there was none of this name.
 
-    Locally a link gives the finished file its name, which fails if the name is taken. Object stores show an object only
-    once it is whole; there the name is looked at before.
+    Locally a link gives the finished file its name, which fails if the name is taken; a store does the same by itself.
     """
     with faults.around("file.put"):
         if is_local(uri):
             beside = _beside(Path(uri))
             _put_local(beside, content)
             return _name(beside, Path(uri))
-        if _size(uri) is not None:
+        try:
+            s3.put(uri, content)
+        except FileExistsError:
             return False
-        _put_remote(uri, content)
         return True
 
 
@@ -76,43 +108,47 @@ def replace(uri: str, content: bytes) -> None:
             beside = _beside(Path(uri))
             _put_local(beside, content)
             beside.replace(uri)
+            for left in beside.parent.glob(f".{Path(uri).name}.*.part"):  # of whoever died while he wrote one
+                left.unlink(missing_ok=True)
             synchronise(uri)
         else:
-            _put_remote(uri, content)
+            s3.put(uri, content, once=False)
 
 
 def read(uri: str) -> bytes | None:
     """The file's bytes, or None when there is none."""
+    found = read_version(uri)
+    return None if found is None else found[0]
+
+
+def read_version(uri: str) -> tuple[bytes, str | None] | None:
+    """The file's bytes and, where a store keeps versions, which one they are; None when there is none."""
     if is_local(uri):
         try:
-            return Path(uri).read_bytes()
+            return Path(uri).read_bytes(), None
         except FileNotFoundError:
             return None
-    filesystem, path = _remote(uri)
-    if filesystem.get_file_info(path).type != pafs.FileType.File:
-        return None
-    with filesystem.open_input_stream(path) as stream:
-        return stream.read()
+    found = s3.get(uri)
+    return None if found is None else (found.content, found.version)
 
 
-def digest(uri: str) -> tuple[int, str] | None:
-    """Size and SHA-256 of a file by reading all of its bytes, a piece at a time; None when there is none."""
+def digest(uri: str, *, version: str | None = None) -> tuple[int, str] | None:
+    """Size and SHA-256 of a file (or of one version of it) by reading all of its bytes; None when there is none."""
     if is_local(uri):
         try:
             with Path(uri).open("rb", buffering=0) as stream:
                 return _digest(stream)
         except FileNotFoundError:
             return None
-    filesystem, path = _remote(uri)
-    if filesystem.get_file_info(path).type != pafs.FileType.File:
-        return None
-    with filesystem.open_input_stream(path) as stream:
-        return _digest(stream)
+    return s3.digest(uri, version=version)
 
 
 def sizes(uris: Sequence[str]) -> dict[str, int | None]:
     """Size by URI, None for a file that is not there."""
-    return {uri: _size(uri) for uri in uris}
+    if len(uris) < 2 or is_local(uris[0]):  # noqa: PLR2004 - one question needs no pool
+        return {uri: _size(uri) for uri in uris}
+    with ThreadPoolExecutor(min(_ASKED_AT_ONCE, len(uris))) as pool:
+        return dict(zip(uris, pool.map(_size, uris), strict=True))
 
 
 def names(uri: str) -> list[str]:
@@ -122,9 +158,7 @@ def names(uri: str) -> list[str]:
             return sorted(entry.name for entry in os.scandir(uri) if entry.is_file())
         except FileNotFoundError:
             return []
-    filesystem, path = _remote(uri)
-    infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
+    return s3.names(uri)[0]
 
 
 def folders(uri: str) -> list[str]:
@@ -134,27 +168,26 @@ def folders(uri: str) -> list[str]:
             return sorted(entry.name for entry in os.scandir(uri) if entry.is_dir())
         except FileNotFoundError:
             return []
-    filesystem, path = _remote(uri)
-    infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+    return s3.names(uri)[1]
 
 
-def delete(uri: str) -> None:
-    """Delete one file; a missing one is no error."""
+def delete(uri: str) -> bool:
+    """Delete one file; a missing one is no error. Whether nothing of it is left: a store may keep what is locked."""
     with faults.around("file.delete"):
         if is_local(uri):
             Path(uri).unlink(missing_ok=True)
-        else:
-            filesystem, path = _remote(uri)
-            with suppress(FileNotFoundError):
-                filesystem.delete_file(path)
+            return True
+        return s3.delete(uri)
 
 
-def protect(uri: str) -> None:
-    """Make a local file read-only, where the file system knows that; it may still be deleted."""
-    if is_local(uri):
-        with suppress(OSError):
-            Path(uri).chmod(READ_ONLY)
+def protect(uri: str, version: str | None, *, until: dt.datetime | None) -> None:
+    """What another library wrote is never to change: read-only on a local disk (it may still be deleted), else locked."""
+    with faults.around("file.protect"):
+        if is_local(uri):
+            with suppress(OSError):
+                Path(uri).chmod(READ_ONLY)
+        elif until is not None:
+            s3.lock(uri, version, until)
 
 
 def synchronise(uri: str) -> None:
@@ -181,18 +214,17 @@ def _digest(stream: Any) -> tuple[int, str]:
 def _put_local(path: Path, content: bytes | memoryview, *, read_only: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        if read_only:
-            with suppress(OSError):  # a file system without modes
-                os.fchmod(stream.fileno(), READ_ONLY)
-        os.fsync(stream.fileno())
-
-
-def _put_remote(uri: str, content: bytes | memoryview) -> None:
-    filesystem, path = _remote(uri)
-    with filesystem.open_output_stream(path) as stream:
-        stream.write(content)
+        try:
+            stream.write(content)
+            stream.flush()
+            if read_only:
+                with suppress(OSError):  # a file system without modes
+                    os.fchmod(stream.fileno(), READ_ONLY)
+            os.fsync(stream.fileno())
+        except BaseException:
+            # on a full disk: nobody knows of half a file, so nobody would take it away
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _beside(path: Path) -> Path:
@@ -223,15 +255,4 @@ def _size(uri: str) -> int | None:
             return Path(uri).stat().st_size
         except FileNotFoundError:
             return None
-    filesystem, path = _remote(uri)
-    info = filesystem.get_file_info(path)
-    return info.size if info.type == pafs.FileType.File else None
-
-
-def _remote(uri: str) -> tuple[pafs.FileSystem, str]:
-    try:
-        return pafs.FileSystem.from_uri(uri)
-    except ValueError as error:
-        raise StorageError(
-            f"`{uri}` is not a place that can be written", hint="use a path or an s3:// address"
-        ) from error
+    return s3.size(uri)

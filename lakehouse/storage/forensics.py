@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lakehouse.storage.history import Account
     from lakehouse.storage.lake import Lake
 
-_TOLD = ("path", "size", "sha256", "rows")
+_TOLD = ("path", "size", "sha256", "rows", "object_version")
 
 
 def hold(lake: Lake, accounts: Mapping[str, Account], *, table: str | None) -> None:
@@ -60,7 +60,7 @@ def _learn(account: Account, version: int, kind: str, body: Mapping[str, Any]) -
 
 
 def _files(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{name: add[name] for name in _TOLD if name in add} for add in body["adds"]]
+    return [{name: add[name] for name in _TOLD if add.get(name) is not None} for add in body["adds"]]
 
 
 def _odd(body: Mapping[str, Any], kind: str, intent: Mapping[str, Any]) -> str | None:

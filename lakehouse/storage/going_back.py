@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-import lakehouse.storage.agreement as agreement
 import lakehouse.storage.chain as chain
 import lakehouse.storage.delta as delta
 import lakehouse.storage.intents as intents
@@ -150,8 +149,10 @@ def _uncovered(lake: Lake, left: Sequence[Intent]) -> list[Landed]:
     """Raw commits that the lake still has while their entries are gone."""
     told = {(each.body.get("table"), each.body.get("version")) for each in chain.entries(lake.root, chain.RAW)}
     mine = [each for each in left if intents.is_raw(each.table) and (each.table, each.version) not in told]
-    found = ((each, delta.entry(agreement.table_uri(lake.root, each.table), each.version)) for each in mine)
-    return [Landed(intent, entry.size, entry.sha256) for intent, entry in found if entry is not None]
+    found = ((each, delta.entry(lake.place.table(each.table), each.version)) for each in mine)
+    return [
+        Landed(intent, entry.size, entry.sha256, entry.object_version) for intent, entry in found if entry is not None
+    ]
 
 
 def _set_heads_back(lake: Lake, connection: sa.Connection, difference: Difference, *, at: int) -> None:

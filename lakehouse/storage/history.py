@@ -19,7 +19,6 @@ import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
 import lakehouse.storage.replay as replay
 from lakehouse.errors import StorageError
-from lakehouse.storage.agreement import table_uri
 from lakehouse.storage.broken import Broken
 from lakehouse.storage.protocol import RETIRE
 from lakehouse.storage.witness import LOG
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lakehouse.storage.chain import Entry
+    from lakehouse.storage.place import Place
     from lakehouse.storage.witness import Listing, Witness
 
 _OPERATION = re.compile(r"[A-Z][A-Za-z _]{1,40}")
@@ -43,6 +43,8 @@ class Told:
     version: int
     size: int
     sha256: str | None
+    object_version: str | None = None
+    at: int = 0
 
 
 @dataclass
@@ -84,7 +86,9 @@ class Account:
         for each in body["files"]:
             if each["path"] in self.files:
                 self.breaks("raw_chain", version, "the file is told of twice", entry=entry.number, file=each["path"])
-            self.files[each["path"]] = Told(entry.number, version, each["size"], each.get("sha256"))
+            self.files[each["path"]] = Told(
+                entry.number, version, each["size"], each.get("sha256"), each.get("object_version"), entry.at
+            )
         for path in body["removes"]:
             self.retired[path] = (entry.number, version)
         if body["removes"] and body["kind"] != RETIRE:
@@ -96,11 +100,19 @@ class Account:
         return min((e.number for v, e in self.commits.items() if v > version >= 0), default=self.coming)
 
     def breaks(
-        self, code: str, version: int, what: str, *, entry: int | None = None, file: str = "", mends: bool = True
+        self,
+        code: str,
+        version: int,
+        what: str,
+        *,
+        entry: int | None = None,
+        file: str = "",
+        mends: bool = True,
+        kept: bool = False,
     ) -> None:
         """Note something broken; without an entry it stands before the next one that tells of the table."""
         number = self.next_entry(version) if entry is None else entry
-        self.broken.append(Broken(number, version, file, code, what, self.table, entry is not None, mends))
+        self.broken.append(Broken(number, version, file, code, what, self.table, entry is not None, mends, kept))
 
 
 def accounts(entries: Iterable[Entry], *, since: int, coming: int) -> dict[str, Account]:
@@ -120,9 +132,9 @@ def accounts(entries: Iterable[Entry], *, since: int, coming: int) -> dict[str, 
     return found
 
 
-def check(root: str, account: Account, listed: Listing, witness: Witness) -> None:
+def check(place: Place, account: Account, listed: Listing, witness: Witness) -> None:
     """Hold a table's log against the chain; what is broken is noted in the account."""
-    log = _Log(root, account, listed, witness)
+    log = _Log(place, account, listed, witness)
     log.start()
     last = account.after
     # not a range: one file named after a version far away would make it endless
@@ -137,8 +149,8 @@ def check(root: str, account: Account, listed: Listing, witness: Witness) -> Non
 class _Log:
     """One walk along a table's versions."""
 
-    def __init__(self, root: str, account: Account, listed: Listing, witness: Witness) -> None:
-        self.uri = table_uri(root, account.table)
+    def __init__(self, place: Place, account: Account, listed: Listing, witness: Witness) -> None:
+        self.uri = place.table(account.table)
         self.account, self.listed = account, listed
         self.open = {each.version: each for each in witness.open.get(account.table, ())}
         self.newest = max((*account.commits, *listed.versions, account.after), default=-1)
@@ -175,7 +187,7 @@ class _Log:
         if content is None:
             self.whole = False
             number = entry.number if entry is not None else None
-            self.account.breaks("raw_log", version, _GONE, entry=number)
+            self.account.breaks("raw_log", version, _GONE, entry=number, kept=self._is_kept(version, entry))
         elif entry is not None:
             self._told(version, content, entry)
         elif not self._explained(version):
@@ -215,7 +227,14 @@ class _Log:
             sizes = (
                 f"{len(content):,} bytes instead of {said['size']:,}" if len(content) != said["size"] else "same size"
             )
-            self.account.breaks("raw_log", version, f"the log entry was rewritten ({sizes})", entry=entry.number)
+            what, kept = f"the log entry was rewritten ({sizes})", self._is_kept(version, entry)
+            self.account.breaks("raw_log", version, what, entry=entry.number, kept=kept)
+
+    def _is_kept(self, version: int, entry: Entry | None) -> bool:
+        """Whether the store still has the version of the log entry that was committed."""
+        said = None if entry is None else entry.body.get("log", {}).get("object_version")
+        there = self.listed.objects.get(delta.log_entry("", version).removeprefix("/"), ())
+        return said is not None and any(each.id == said for each in there)
 
     def _explained(self, version: int) -> bool:
         """Whether an open intent is this version: its process works, or has died before it could tell the chain."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 
 import lakehouse.storage.chain as chain
 import lakehouse.storage.delta as delta
+import lakehouse.storage.files as files
 from lakehouse.errors import StorageError
 from lakehouse.model import Tier
 from lakehouse.storage.control import applied_table, batch_table, intent_table, outbox_table
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from lakehouse.storage.control import ControlDatabase
     from lakehouse.storage.lake import Lake, Target
     from lakehouse.storage.leases import Held
+
+#: The kind of the note about files that the store would not delete.
+GIVEN_UP = "given up"
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Landed:
     intent: Intent
     size: int
     sha256: str
+    object_version: str | None = None
 
 
 def told(lake: Lake, effects: Effects) -> dict[str, Any]:
@@ -191,7 +197,7 @@ def landed(uri: str, intent: Intent) -> Landed | None:
             where=uri,
             hint="somebody changed the log; restore it from a backup",
         )
-    return Landed(intent, entry.size, entry.sha256)
+    return Landed(intent, entry.size, entry.sha256, entry.object_version)
 
 
 def settle(
@@ -203,6 +209,10 @@ def settle(
 ) -> None:
     """Record what became of intents, with everything that follows, in one transaction; repeating it is harmless."""
     entry: chain.Entry | None = None
+    if done is not None and is_raw(done.intent.table):
+        # INVARIANT: before the chain tells of it, so that whatever it tells of is protected
+        place = delta.log_entry(lake.place.table(done.intent.table), done.intent.version)
+        files.protect(place, done.object_version, until=lake.locked_until(lake.now()))
     with lake.control.write(name) as connection:
         for intent in dropped:
             _close(connection, intent, state="dropped")
@@ -232,14 +242,15 @@ def is_raw(key: str) -> bool:
 def chained_body(done: Landed) -> dict[str, Any]:
     """What the chain `raw` tells of a commit."""
     intent = done.intent
-    told = ("path", "size", "sha256", "rows")
+    told = ("path", "size", "sha256", "rows", "object_version")
+    log = {"size": done.size, "sha256": done.sha256, "object_version": done.object_version}
     return {
         "kind": intent.kind,
         "table": intent.table,
         "home": intent.table.replace(".", "/"),
         "version": intent.version,
-        "log": {"size": done.size, "sha256": done.sha256},
-        "files": [{name: add[name] for name in told} for add in intent.body["adds"]],
+        "log": {name: value for name, value in log.items() if value is not None},
+        "files": [{name: add[name] for name in told if add.get(name) is not None} for add in intent.body["adds"]],
         "removes": sorted(intent.body["removes"]),
         "batches": [[update["number"], update["rows"]] for update in intent.body["batches"]],
     }
@@ -264,6 +275,34 @@ def named_paths(lake: Lake, table: Target) -> set[str]:
     """Every file that a commit has ever added to the table, or may still add."""
     named = (*open_intents(lake, table), *settled(lake.control, lake.key(table)))
     return {add["path"] for intent in named for add in intent.body["adds"]}
+
+
+def give_up(lake: Lake, held: Held, paths: Sequence[str]) -> None:
+    """Note files that were never committed and that the store keeps although nobody wants them; they hold sealed rows."""
+    body = {"adds": [{"path": path} for path in paths], "removes": {}, "events": [], "batches": [], "flushed": []}
+    with lake.control.write("recover.give_up") as connection:
+        connection.execute(
+            intent_table.insert().values(
+                id=uuid.uuid4().hex,
+                table_id=held.key,
+                token=held.token,
+                version=-1,
+                kind=GIVEN_UP,
+                state="dropped",
+                body=body,
+                recorded=lake.control.micros(connection),
+            )
+        )
+
+
+def given_up(connection: sa.Connection) -> dict[str, frozenset[str]]:
+    """By table, the files that were given up."""
+    wanted = sa.select(intent_table.c.table_id, intent_table.c.body).where(intent_table.c.kind == GIVEN_UP)
+    found: dict[str, frozenset[str]] = {}
+    for row in connection.execute(wanted):
+        paths = {add["path"] for add in row.body["adds"]}
+        found[row.table_id] = found.get(row.table_id, frozenset[str]()) | paths
+    return found
 
 
 def _select(control: ControlDatabase, key: str, *, state: str) -> list[Intent]:

@@ -8,6 +8,7 @@ backup of either side is noticed. Nothing here reads or writes tables.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from contextlib import suppress
@@ -20,15 +21,17 @@ import sqlalchemy as sa
 import lakehouse.storage.chain as chain
 import lakehouse.storage.files as files
 import lakehouse.storage.migrations as migrations
+import lakehouse.storage.s3 as s3
 from lakehouse.errors import LakeMismatchError, LakeMissingError, StorageError
 from lakehouse.model import TableId, Tier
 from lakehouse.settings import BACKUP_DAYS
 from lakehouse.storage.agreement import require_agreement, require_same_generation
 from lakehouse.storage.control import ControlDatabase, applied_table, lake_table
 from lakehouse.storage.marker import FORMAT_VERSION, MARKER, publish, raise_in, read_marker, require_same_lake
+from lakehouse.storage.place import Place
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Mapping
 
     from lakehouse.settings import Settings
 
@@ -67,6 +70,9 @@ class Lake:
         environment: the word lake and settings agree on.
         control: the control database.
         key_file: the file with the keys that everything else is wrapped by, unless `kek` is given.
+        landing_root: the folder where sources drop files.
+        raw: root of the raw tier where it has a place of its own.
+        raw_lock_days: for how many days a store with object lock keeps what comes into raw, whatever anybody does.
         homes: of renamed tables, by their names: the names they were first given, see `storage.applied`.
         kek: those keys themselves, as text.
         backup_days: how long backups of the control database are kept.
@@ -77,6 +83,9 @@ class Lake:
     environment: str
     control: ControlDatabase
     key_file: Path
+    landing_root: Path
+    raw: str | None = None
+    raw_lock_days: int | None = None
     homes: dict[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
     kek: str | None = field(default=None, repr=False, compare=False)
     backup_days: int = BACKUP_DAYS
@@ -90,7 +99,7 @@ class Lake:
         home = self.home(table)
         if isinstance(home, SystemTable):
             return self.system_uri(home.name)
-        return files.join(self.root, home.tier.value, home.domain, home.table)
+        return self.place.table(str(home))
 
     def key(self, table: Target) -> str:
         """What the control database and the ledger call a table: the name it was first given."""
@@ -123,15 +132,18 @@ class Lake:
         """Where a system table is."""
         return files.join(self.root, "system", name)
 
-    def landing(self, domain: str, table: str) -> Path:
-        """The folder where sources drop files of a table.
+    @property
+    def place(self) -> Place:
+        """Where its tables are."""
+        return Place.of(self.root, self.raw)
 
-        Raises:
-            StorageError: the lake is in an object store; landing folders are local for now.
-        """
-        if not files.is_local(self.root):
-            raise StorageError("landing folders need a local lake", where=self.root)
-        return Path(self.root) / "landing" / domain / table
+    def locked_until(self, now: dt.datetime) -> dt.datetime | None:
+        """Until when what comes into raw now is locked; None where it is not."""
+        return None if self.raw_lock_days is None else now + dt.timedelta(days=self.raw_lock_days)
+
+    def landing(self, domain: str, table: str) -> Path:
+        """The folder where sources drop files of a table."""
+        return self.landing_root / domain / table
 
 
 def create_lake(settings: Settings) -> Lake:
@@ -144,6 +156,7 @@ def create_lake(settings: Settings) -> Lake:
     root = settings.lake.rstrip("/")
     with suppress(LakeMismatchError):  # half written by a creation that died
         read_marker(root)  # another format's control database is left alone
+    _require_lockable(settings)
     _make_folder_of(settings.control_url)
     control = ControlDatabase(settings.control_url)
     try:
@@ -159,6 +172,8 @@ def create_lake(settings: Settings) -> Lake:
                     "format_version": FORMAT_VERSION,
                     "generation": 1,
                     "ready": False,
+                    "raw": settings.raw,
+                    "raw_lock_days": settings.raw_lock_days,
                 }
                 connection.execute(lake_table.insert().values(row))
             if row is not None:
@@ -231,6 +246,7 @@ def open_apart(settings: Settings) -> tuple[Lake, dict[str, Any], dict[str, Any]
             where=root,
             hint="set `LAKEHOUSE_ENVIRONMENT` to the lake's",
         )
+    _require_same_place(settings, row)
     control = ControlDatabase(settings.control_url)
     _forbid_spilling()
     lake = Lake(
@@ -239,6 +255,9 @@ def open_apart(settings: Settings) -> tuple[Lake, dict[str, Any], dict[str, Any]
         str(row["environment"]),
         control,
         settings.key_file,
+        settings.landing,
+        row["raw"],
+        row["raw_lock_days"],
         kek=settings.kek,
         backup_days=settings.backup_days,
     )
@@ -259,9 +278,39 @@ def _require_one_moment(settings: Settings, lake: Lake, marker: dict[str, Any], 
         if (marker, row) == seen:
             break
     require_same_generation(lake.root, marker, row)
-    if require_agreement(lake.root, lake.control):
+    if require_agreement(lake.place, lake.control):
         with suppress(OSError):  # a lake that cannot be written is still read
             chain.flush(lake.root, lake.control)
+
+
+def _require_lockable(settings: Settings) -> None:
+    """Refuse a lock that cannot be had, or that would keep what is to be deleted.
+
+    Raises:
+        StorageError: raw is in no store, in one bucket with the rest of the lake, or its bucket cannot lock.
+    """
+    if settings.raw_lock_days is None:
+        return
+    raw = settings.raw or settings.lake
+    hint = "make a bucket with object lock for raw alone and name it in `LAKEHOUSE_RAW`"
+    if files.is_local(raw):
+        raise StorageError("only an S3 store can lock raw", where=raw, hint=hint)
+    if not files.is_local(settings.lake) and s3.bucket(raw) == s3.bucket(settings.lake):
+        raise StorageError("raw is in one bucket with what is to be deleted some day", where=raw, hint=hint)
+    if not s3.can_lock(raw):
+        raise StorageError("the bucket for raw was made without object lock", where=raw, hint=hint)
+
+
+def _require_same_place(settings: Settings, row: Mapping[str, Any]) -> None:
+    """Refuse settings that say otherwise than the lake where raw is; who leaves them out gets the lake's."""
+    for name in ("raw", "raw_lock_days"):
+        said = getattr(settings, name)
+        if said is not None and said != row[name]:
+            raise LakeMismatchError(
+                f"the lake was made with `{row[name]}` as `{name}`, the settings say `{said}`",
+                where=settings.lake,
+                hint=f"set `LAKEHOUSE_{name.upper()}` to the lake's, or leave it out",
+            )
 
 
 def raise_generation(lake: Lake) -> None:

@@ -12,20 +12,27 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from lakehouse.errors import FencedOutError, LeaseTakenError
+from lakehouse.errors import FencedOutError, LeaseTakenError, StorageError
 from lakehouse.storage.control import lease_table
 
 if TYPE_CHECKING:
     from lakehouse.storage.lake import Lake, Target
 
 DEFAULT_TTL = dt.timedelta(minutes=5)
+#: No lease is taken for longer; see `_works`.
+_FURTHEST = 2 * DEFAULT_TTL
+#: For so long, files of a holder whose lease ran out are looked for, unless he is known to be gone.
+_HAUNTS = dt.timedelta(days=1)
+_RECOVERS = "-recovers/"  # in the name of a holder who found the table dirty: `verify` bears with older holders' files
 _NAMESPACE = Path("/proc/self/ns/pid")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+#: Holders of this process whose lease could not be given back: the database was away, and they work no more.
+_given_up: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Held:
     Attributes:
         key: what the control database called the table when the lease was taken; it stays so when it is renamed.
         token: the fencing token, higher than any holder's before.
+        overtook: a holder before whose lease ran out, and when; he may be alive and still write a file.
     """
 
     lake: Lake
@@ -43,6 +51,7 @@ class Held:
     token: int
     holder: str
     ttl: dt.timedelta
+    overtook: tuple[str, int] | None = None
 
     def renew(self) -> None:
         """Keep the lease for another `ttl`.
@@ -77,7 +86,7 @@ def is_held(lake: Lake, table: Target) -> bool:
         row = connection.execute(sa.select(lease_table).where(lease_table.c.table_id == lake.key(table))).one_or_none()
         if row is None or row.holder is None:
             return False
-        return row.expires > lake.control.micros(connection) and not _gone(row.holder)
+        return _works(row, lake.control.micros(connection))
 
 
 def is_dirty(lake: Lake, table: Target) -> bool:
@@ -88,10 +97,16 @@ def is_dirty(lake: Lake, table: Target) -> bool:
 
 
 def standing(connection: sa.Connection, *, now: int) -> dict[str, tuple[int, bool]]:
-    """Of each table whose last holder is at work or did not end well: his token, and whether he is at work."""
+    """Of each table whose last holder is at work or did not end well: his token, and whether he is at work.
+
+    Who has to recover first counts as not at work: what older holders left is there until he is through.
+    """
     rows = connection.execute(sa.select(lease_table).where(lease_table.c.dirty)).all()
     return {
-        row.table_id: (row.token, row.holder is not None and row.expires > now and not _gone(row.holder))
+        row.table_id: (
+            row.token,
+            _works(row, now) and _RECOVERS not in row.holder,
+        )
         for row in rows
     }
 
@@ -102,12 +117,13 @@ def take(lake: Lake, table: Target, *, holder: str, ttl: dt.timedelta) -> tuple[
     Raises:
         LeaseTakenError: somebody else is at work.
     """
-    name, key = f"{_process()}/{uuid.uuid4().hex[:8]}/{holder}", lake.key(table)
+    me, key = f"{_process()}/{uuid.uuid4().hex[:8]}", lake.key(table)
     with lake.control.write("lease.take") as connection:
         now = lake.control.micros(connection)
-        values = {"holder": name, "expires": now + _micros(ttl), "dirty": True}
         found = sa.select(lease_table).where(lease_table.c.table_id == key).with_for_update()
         row = connection.execute(found).one_or_none()
+        name = f"{me}{_RECOVERS if row is not None and row.dirty else '/'}{holder}"
+        values = {"holder": name, "expires": now + _micros(ttl), "dirty": True}
         if row is None:
             try:
                 connection.execute(lease_table.insert().values(table_id=key, token=1, **values))
@@ -115,18 +131,38 @@ def take(lake: Lake, table: Target, *, holder: str, ttl: dt.timedelta) -> tuple[
                 raise _taken(table, "another process") from error
             # a table without a lease row may still be there: a lost control database; recovery looks
             return Held(lake, table, key, 1, name, ttl), True
-        if row.holder is not None and row.expires > now and not _gone(row.holder):
+        if _works(row, now):
             raise _taken(table, row.holder.rpartition("/")[2] or "another process")
         token = row.token + 1
         connection.execute(lease_table.update().where(lease_table.c.table_id == key).values(token=token, **values))
-        return Held(lake, table, key, token, name, ttl), row.dirty
+        overtook: tuple[str, int] | None = None
+        if row.holder is not None and now - row.expires < _micros(_HAUNTS) and not _gone(row.holder):
+            overtook = (row.holder, row.expires)
+        return Held(lake, table, key, token, name, ttl, overtook), row.dirty
 
 
 def release(held: Held, *, clean: bool) -> None:
-    """Give the lease back; one that is not clean makes the next holder recover."""
+    """Give the lease back; one that is not clean makes the next holder recover.
+
+    One that was taken from somebody who may live goes back to him, run out as it was: he can do nothing with it, but all
+    who take it recover, until he gives it back himself, is gone, or a day has passed.
+    """
+    holder, expires = held.overtook or (None, 0)
+    dirty = held.overtook is not None or not clean
     mine = sa.and_(lease_table.c.table_id == held.key, lease_table.c.holder == held.holder)
-    with held.lake.control.write("lease.release") as connection:
-        connection.execute(lease_table.update().where(mine).values(holder=None, expires=0, dirty=not clean))
+    try:
+        with held.lake.control.write("lease.release") as connection:
+            connection.execute(lease_table.update().where(mine).values(holder=holder, expires=expires, dirty=dirty))
+    except StorageError:
+        _given_up.add(held.holder)  # a process that goes on need not wait for itself
+        raise
+
+
+def _works(row: sa.Row[Any], now: int) -> bool:
+    """Whether a lease's holder may be at work: it has not run out, and his process is not known to be gone."""
+    # an expiry that no holder can have: the clock was set back since, and he may be dead for as long as it says
+    in_time = now < row.expires <= now + _micros(_FURTHEST)
+    return row.holder is not None and in_time and not _gone(row.holder)
 
 
 def _taken(table: Target, by: str) -> LeaseTakenError:
@@ -143,7 +179,10 @@ def _process() -> str:
 
 
 def _gone(holder: str) -> bool:
-    boot, pid, started = holder.partition("/")[0].split(":")
+    if holder in _given_up:
+        return True
+    boot, _, process = holder.partition("/")[0].partition(":")
+    pid, _, started = process.partition(":")
     if not boot or boot != _boot():
         return False
     return _started(int(pid)) != started

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 4
 MARKER = "lake.json"
-_TELLS = ("id", "environment", "format_version", "generation")
+_TELLS = ("id", "environment", "format_version", "generation", "raw", "raw_lock_days")
 
 
 def read_marker(root: str) -> dict[str, Any] | None:
@@ -76,7 +76,7 @@ def publish(root: str, control: ControlDatabase, *, recovered: bool = False) -> 
             return
         _require_followed(root, dict(row), recovered=recovered)
         with faults.around("lake.marker"):
-            content = json.dumps({name: row[name] for name in _TELLS}, indent=2)
+            content = json.dumps({name: row[name] for name in _TELLS if row[name] is not None}, indent=2)
             files.replace(files.join(root, MARKER), content.encode())
         connection.execute(lake_table.update().values(ready=True))
 
@@ -87,8 +87,8 @@ def require_same_lake(root: str, marker: Mapping[str, Any], row: Mapping[str, An
     Raises:
         LakeMismatchError: which names what differs.
     """
-    for name in ("id", "environment"):
-        if marker.get(name) != row[name]:
+    for name in ("id", "environment", "raw", "raw_lock_days"):
+        if marker.get(name) != row.get(name):
             raise LakeMismatchError(
                 f"`{MARKER}` and the control database differ in `{name}`: they belong to different lakes",
                 where=root,

@@ -12,6 +12,7 @@ decided here too: nothing, new columns at the end, or a new generation that repl
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from lakehouse.storage.agreement import require_known
 from lakehouse.storage.control import to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from lakehouse.storage.intents import Effects, Intent
     from lakehouse.storage.lake import Target
@@ -82,19 +83,33 @@ def commit_change(
         change, table = _prepare(held, design, adds=adds, removes=removes, note={**note, "intent": intent_id})
         tried.append(intents.record(held, intent_id, change, kind=str(note["kind"]), effects=effects))
         try:
-            delta.commit(uri, change, table)
+            with _unopposed(held, change):
+                delta.commit(uri, change, table)
         except StorageError as error:
             trouble = error
         winner = next((found for intent in tried if (found := intents.landed(uri, intent))), None)
         if winner is not None:
             losers = [intent for intent in tried if intent is not winner.intent]
-            if intents.is_raw(held.key):
-                files.protect(delta.log_entry(uri, winner.intent.version))
             intents.settle(held.lake, winner, dropped=losers)
             return winner.intent.version
-    raise StorageError(
-        f"the table could not be committed in {ATTEMPTS} attempts", where=str(held.table), hint="run it again"
-    ) from trouble
+    hint = None if trouble is None else trouble.hint
+    what = f"the table could not be committed in {ATTEMPTS} attempts"
+    raise StorageError(what, where=str(held.table), hint=hint or "run it again") from trouble
+
+
+@contextmanager
+def _unopposed(held: Held, change: delta.Change) -> Generator[None]:
+    """Let nobody take the lease while a new generation is committed: delta-rs cannot be told over which version.
+
+    Whoever was overtaken right before it would take out the files that his successor has committed, and they would be lost.
+    The row of the lease stays locked meanwhile (with SQLite the database), so a successor waits and then sees the commit.
+    """
+    if change.shape != "generation":
+        yield
+        return
+    with held.lake.control.write("lease.renew") as connection:
+        held.confirm(connection)
+        yield
 
 
 def _prepare(
@@ -110,15 +125,18 @@ def _prepare(
         token = delta.last_token(table)
         if token is not None and token > held.token:
             raise FencedOutError("a newer holder has committed", where=where, hint="run the command again")
-        require_known(held.lake.root, held.lake.control, held.key, version=table.version())
+        require_known(held.lake.place, held.lake.control, held.key, version=table.version())
         shape = _shape(table, design, removes=removes, where=where)
         if removes:
             kept = raw or table.metadata().configuration.get("delta.appendOnly") == "true"
             if kept and not (design.retires and note["kind"] == RETIRE):
                 raise append_only_refused(held.table)
             sizes = delta.sizes_of(table, removes, where=where)
-    elif removes:
-        raise StorageError("files to be removed are of a table that is not there", where=where)
+    else:
+        # INVARIANT: in a store the log of a table may be hidden as a whole; a new table must never be begun over it
+        require_known(held.lake.place, held.lake.control, held.key, version=-1)
+        if removes:
+            raise StorageError("files to be removed are of a table that is not there", where=where)
     _require_files(uri, adds, where=where)
     change = delta.Change(
         version=0 if table is None else table.version() + 1,

@@ -20,6 +20,7 @@ import polars as pl
 
 import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
+import lakehouse.storage.s3 as s3
 from lakehouse.errors import StorageError
 from lakehouse.storage.layout import NO_MONTH, FileName, month_filter, months_between
 from lakehouse.storage.protocol import UNCHANGED
@@ -106,6 +107,7 @@ def scan_files(
             glob=False,
             hive_partitioning=False,
             include_file_paths=place,
+            storage_options=s3.scan_options(paths[0]),
         )
     if months is None or not any((n := FileName.parse(p)) is None or not n.within(months) for p in paths):
         return frame
@@ -116,7 +118,7 @@ def scan_files(
 
 def exists(lake: Lake, table: Target) -> bool:
     """Whether the table has been committed to."""
-    return delta.handle(lake.uri(table)) is not None
+    return delta.is_there(lake.uri(table))
 
 
 def in_place(lake: Lake, table: Target, schema: pa.Schema) -> pa.Schema:
@@ -163,7 +165,7 @@ def scan(lake: Lake, table: Target, *, version: int | None = None, months: Seque
 
 def inputs_of(lake: Lake, table: Target) -> dict[str, int]:
     """The versions of the tables that the present rows were made of, by table; empty when not noted."""
-    entry = _changing_entry(lake, table)
+    entry = _changing_entry(lake, table, snapshot(lake, table).version)
     return dict(entry.note.get("inputs", {})) if entry is not None else {}
 
 
@@ -210,14 +212,13 @@ def table_figures(lake: Lake, table: Target) -> Figures | None:
     if not exists(lake, table):
         return None
     now = snapshot(lake, table)
-    entry = _changing_entry(lake, table)
+    entry = _changing_entry(lake, table, now.version)
     at = dt.datetime.fromtimestamp(entry.at_millis / 1000, tz=dt.UTC) if entry is not None else None
     return Figures(now.rows, len(now.files), now.bytes, now.version, at)
 
 
-def _changing_entry(lake: Lake, table: Target) -> delta.Entry | None:
-    version = data_version(lake, table, snapshot(lake, table).version)
-    return delta.entry(lake.uri(table), version)
+def _changing_entry(lake: Lake, table: Target, version: int) -> delta.Entry | None:
+    return delta.entry(lake.uri(table), data_version(lake, table, version))
 
 
 def _count(paths: Sequence[str], schema: pa.Schema) -> int:

@@ -45,6 +45,7 @@ def lease(lake: Lake, table: Target, *, holder: str = "", ttl: dt.timedelta = DE
 
     Raises:
         LeaseTakenError: somebody else is at work.
+        FencedOutError: the lease has lapsed, and somebody else has taken it and cleaned up.
     """
     held, dirty = take(lake, table, holder=holder, ttl=ttl)
     clean = False
@@ -53,6 +54,9 @@ def lease(lake: Lake, table: Target, *, holder: str = "", ttl: dt.timedelta = DE
             recover(lake, table, held)
         yield held
         clean = True
+    except FileNotFoundError:
+        held.renew()  # a holder whose lease has lapsed misses files that his successor took away: this tells him so
+        raise
     finally:
         release(held, clean=clean)
 
@@ -70,12 +74,15 @@ def recover(lake: Lake, table: Target, held: Held) -> None:
     if late:
         intents.settle(lake, None, dropped=late, name="recover.settle")
     # INVARIANT: only after the fence: before it, an older holder could still commit these files.
-    for name in _orphans(lake, table, held):
-        files.delete(files.join(uri, name))
+    kept = [name for name in _orphans(lake, table, held) if not files.delete(files.join(uri, name))]
+    if kept:
+        intents.give_up(lake, held, kept)
 
 
 def delete_retired(lake: Lake, table: Target) -> int:
-    """Delete the files that commits of kind `retire` have removed from a table; how many there were.
+    """Delete the files that commits of kind `retire` have removed from a table; how many of them are gone now.
+
+    A store deletes none before its lock has ended; `maintain` tries again.
 
     Whoever retires calls this under the table's lease after the commit, which fences older holders out; recovery does when
     he died before.
@@ -88,9 +95,7 @@ def delete_retired(lake: Lake, table: Target) -> int:
         for path in intent.body["removes"]
     }
     left = sorted(retired.intersection(files.names(uri))) if retired else []
-    for name in left:
-        files.delete(files.join(uri, name))
-    return len(left)
+    return sum(files.delete(files.join(uri, name)) for name in left)
 
 
 def recover_if_dirty(lake: Lake, table: Target) -> None:
@@ -139,7 +144,9 @@ def _orphans(lake: Lake, table: Target, held: Held) -> list[str]:
         return []
     handle = delta.handle(uri)
     present = set(delta.active(handle)["path"].to_list()) if handle is not None else set[str]()
-    known = present | intents.named_paths(lake, table)
+    with lake.control.read() as connection:
+        given_up = intents.given_up(connection).get(held.key, frozenset[str]())
+    known = present | intents.named_paths(lake, table) | given_up
     left = [name for name in ours if name not in known]
     # The log is read last and seldom: a control database from a backup may have forgotten what the table once held.
     history = delta.ever_added(uri, handle) if left and handle is not None else frozenset[str]()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
     from lakehouse.storage.intents import Intent, Landed
     from lakehouse.storage.lake import Lake
+    from lakehouse.storage.place import Place
 
 _DEEPEST = 3  # `system/quarantine/<domain>/<table>`
 
@@ -53,7 +54,7 @@ class Commit:
     effects: Mapping[str, Any] = field(repr=False)
     adds: Mapping[str, int] = field(repr=False)
     removes: frozenset[str] = field(repr=False)
-    log: tuple[int, str] = field(repr=False)
+    log: tuple[int, str, str | None] = field(repr=False)
 
     @property
     def batches(self) -> dict[int, int]:
@@ -103,14 +104,14 @@ def compare(settings: Settings) -> tuple[Lake, Difference]:
     if absent:
         raise agreement.older(agreement.DATABASE, lake.root, f"it has no chain `{absent[0]}`")
     heads = {name: (_last_entry(lake.root, name, head), head.number) for name, head in told.items()}
-    keys = sorted({*agreement.last_versions(lake.control), *_leased(lake), *_tables(lake.root)})
+    keys = sorted({*agreement.last_versions(lake.control), *_leased(lake), *_tables(lake.place)})
     unknown, landed, missing, tokens = list[Commit](), list["Landed"](), list["Intent"](), dict[str, int]()
     for key in keys:
-        table = delta.handle(agreement.table_uri(lake.root, key))
+        table = delta.handle(lake.place.table(key))
         tokens[key] = (delta.last_token(table) or 0) if table is not None else 0
         version = -1 if table is None else table.version()
         unknown += _unknown(lake, key, version)
-        uri = agreement.table_uri(lake.root, key)
+        uri = lake.place.table(key)
         landed += [found for each in intents.unsettled(lake.control, key) if (found := intents.landed(uri, each))]
         missing += _missing(lake, key)
     unknown.sort(key=lambda each: (each.at_millis, not intents.is_raw(each.table), each.table, each.version))
@@ -160,7 +161,7 @@ def _broken(root: str, name: str, number: int) -> LakeMismatchError:
 def _unknown(lake: Lake, key: str, version: int) -> list[Commit]:
     """The newest versions of a table that carry an intent's name which the control database does not know."""
     found: list[Commit] = []
-    uri = agreement.table_uri(lake.root, key)
+    uri = lake.place.table(key)
     while version >= 0 and (entry := delta.entry(uri, version)) is not None:
         intent = entry.note.get("intent")
         if intent is not None:
@@ -182,14 +183,14 @@ def _commit(key: str, version: int, entry: delta.Entry) -> Commit:
         effects=intents.unpacked(entry.note),
         adds=entry.adds,
         removes=entry.removes,
-        log=(entry.size, entry.sha256),
+        log=(entry.size, entry.sha256, entry.object_version),
     )
 
 
 def _missing(lake: Lake, key: str) -> list[Intent]:
     """A table's newest settled intents whose commits are not in its log."""
     found: list[Intent] = []
-    uri = agreement.table_uri(lake.root, key)
+    uri = lake.place.table(key)
     table = delta.handle(uri)
     version = -1 if table is None else table.version()
     for intent in reversed(intents.settled(lake.control, key)):
@@ -207,10 +208,11 @@ def _leased(lake: Lake) -> list[str]:
         return list(connection.execute(sa.select(lease_table.c.table_id)).scalars())
 
 
-def _tables(root: str) -> Iterator[str]:
+def _tables(place: Place) -> Iterator[str]:
     """What the control database would call each table in the lake."""
-    for top in (*(tier.value for tier in Tier), "system"):
-        yield from _below(files.join(root, top), top, depth=_DEEPEST)
+    yield from _below(place.raw, Tier.RAW.value, depth=_DEEPEST)
+    for top in (*(tier.value for tier in Tier if tier is not Tier.RAW), "system"):
+        yield from _below(files.join(place.root, top), top, depth=_DEEPEST)
 
 
 def _below(uri: str, key: str, *, depth: int) -> Iterator[str]:

@@ -6,6 +6,8 @@ The statement is a tree until DuckDB gets it. The file list is frozen: make the 
 # pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
 
+# ruff: noqa: PLR0402 - `from lakehouse.storage import x` would go through the package's re-exports, an import cycle.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ import polars as pl
 import pyarrow as pa
 from sqlglot import exp
 
+import lakehouse.storage.files as files
+import lakehouse.storage.s3 as s3
 from lakehouse.errors import StorageError
 
 if TYPE_CHECKING:
@@ -36,7 +40,15 @@ _PLAIN = {
 
 def duckdb_view(connection: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> None:
     """Make a view of one version's rows on a DuckDB connection; `name` may be `schema.view`."""
+    if snapshot.files and not files.is_local(snapshot.files[0]):
+        _let_read_store(connection)
     connection.execute(view_tree(name, snapshot).sql(dialect="duckdb", identify=True))
+
+
+def _let_read_store(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the database read from the S3 store through Arrow; its own extension for that is not in the wheel."""
+    if s3.PROTOCOL not in connection.list_filesystems():
+        connection.register_filesystem(s3.filesystem())
 
 
 def view_tree(name: str, snapshot: Snapshot) -> exp.Create:
@@ -47,12 +59,17 @@ def view_tree(name: str, snapshot: Snapshot) -> exp.Create:
         settings = [exp.EQ(this=exp.to_identifier(k), expression=exp.convert(v)) for k, v in OPTIONS.items()]
         source = exp.Anonymous(this="read_parquet", expressions=[listed, *settings])
         # A column that came as metadata alone is in no file until one is written; the newest file's name is the last.
-        there = pl.read_parquet_schema(snapshot.files[-1])
+        there = _names_in(snapshot.files[-1])
         columns = [_column(item.name) if item.name in there else _null(item) for item in snapshot.schema]
         query = exp.select(*columns).from_(exp.Table(this=source))
     else:
         query = exp.select(*map(_null, snapshot.schema)).where(exp.false())
     return exp.Create(this=view, kind="VIEW", replace=True, expression=query)
+
+
+def _names_in(file: str) -> set[str]:
+    options = s3.scan_options(file)
+    return set(pl.scan_parquet(file, storage_options=options, glob=False).collect_schema().names())
 
 
 def _column(name: str) -> exp.Column:

@@ -18,17 +18,18 @@ import sqlalchemy as sa
 import lakehouse.storage.chain as chain
 import lakehouse.storage.files as files
 import lakehouse.storage.intents as intents
+import lakehouse.storage.s3 as s3
 from lakehouse.model import Tier
-from lakehouse.storage.agreement import table_uri
 from lakehouse.storage.control import intent_table
 from lakehouse.storage.layout import FileName
 from lakehouse.storage.leases import standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lakehouse.storage.intents import Intent
     from lakehouse.storage.lake import Lake
+    from lakehouse.storage.place import Place
 
 LOG = "_delta_log"
 _RAW = Tier.RAW.value
@@ -48,6 +49,7 @@ class Listing:
         checkpoints: those with a checkpoint.
         pointer: whether there is a `_last_checkpoint`.
         odd: what storage puts nowhere, relative to the table: other files in the log's folder, other folders.
+        objects: in a store that keeps versions, those of each file, newest first.
     """
 
     files: frozenset[str] = frozenset()
@@ -55,6 +57,7 @@ class Listing:
     checkpoints: frozenset[int] = frozenset()
     pointer: bool = False
     odd: tuple[str, ...] = ()
+    objects: Mapping[str, Sequence[s3.Version]] = field(default_factory=dict[str, "Sequence[s3.Version]"], repr=False)
 
     @property
     def empty(self) -> bool:
@@ -72,6 +75,7 @@ class Witness:
         done: the newest version of each raw table that a settled intent made.
         count: how many versions of each raw table settled intents made.
         leases: tokens of tables whose last holder is at work or did not end well, and whether he is at work.
+        given_up: by raw table, files that were never committed and that the store keeps nevertheless.
     """
 
     chains: chain.Told
@@ -79,10 +83,13 @@ class Witness:
     done: Mapping[str, int] = field(repr=False)
     count: Mapping[str, int] = field(repr=False)
     leases: Mapping[str, tuple[int, bool]] = field(repr=False)
+    given_up: Mapping[str, frozenset[str]] = field(repr=False)
 
     def explains(self, table: str, name: str) -> bool:
         """Whether a file that no entry tells of may be there: a writer is about to commit it, or has died before he could."""
         if any(add["path"] == name for intent in self.open.get(table, ()) for add in intent.body["adds"]):
+            return True
+        if name in self.given_up.get(table, ()):
             return True
         token, at_work = self.leases.get(table, (-1, True))
         said = FileName.parse(name) if "/" not in name else None
@@ -102,17 +109,18 @@ def ask(lake: Lake) -> Witness:
         done = connection.execute(settled).all()
         waiting = connection.execute(sa.select(intent_table).where(mine, columns.state == "open")).all()
         leases = standing(connection, now=lake.control.micros(connection))
+        given_up = intents.given_up(connection)
     found: dict[str, tuple[Intent, ...]] = {}
     for row in waiting:
         intent = intents.Intent(row.id, row.table_id, row.token, row.version, row.kind, row.body)
         found[row.table_id] = (*found.get(row.table_id, ()), intent)
     newest, count = {row.table_id: row.newest for row in done}, {row.table_id: row.commits for row in done}
-    return Witness(told, found, newest, count, leases)
+    return Witness(told, found, newest, count, leases, given_up)
 
 
-def tables(root: str) -> tuple[list[str], list[str]]:
+def tables(place: Place) -> tuple[list[str], list[str]]:
     """What the control database would call each folder of a raw table, and files that are in none of them."""
-    base = files.join(root, _RAW)
+    base = place.raw
     found: list[str] = []
     stray = list(files.names(base))
     for domain in files.folders(base):
@@ -121,9 +129,9 @@ def tables(root: str) -> tuple[list[str], list[str]]:
     return found, stray
 
 
-def listing(root: str, table: str) -> Listing:
+def listing(place: Place, table: str) -> Listing:
     """The names in a raw table's folder."""
-    uri = table_uri(root, table)
+    uri = place.table(table)
     odd = [f"{folder}/" for folder in files.folders(uri) if folder != LOG]
     log = files.join(uri, LOG)
     odd += [f"{LOG}/{folder}/" for folder in files.folders(log)]
@@ -137,4 +145,6 @@ def listing(root: str, table: str) -> Listing:
             pointer = True
         elif not _HALF.fullmatch(name):
             odd.append(f"{LOG}/{name}")
-    return Listing(frozenset(files.names(uri)), frozenset(versions), frozenset(checkpoints), pointer, tuple(odd))
+    there = frozenset(files.names(uri))
+    objects = {} if files.is_local(uri) else s3.versions(uri)
+    return Listing(there, frozenset(versions), frozenset(checkpoints), pointer, tuple(odd), objects)

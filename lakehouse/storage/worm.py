@@ -13,16 +13,19 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import lakehouse.storage.chain as chain
+import lakehouse.storage.delta as delta
 import lakehouse.storage.files as files
 import lakehouse.storage.forensics as forensics
 import lakehouse.storage.history as history
+import lakehouse.storage.preserved as preserved
 import lakehouse.storage.witness as witness
 from lakehouse.errors import UsageError
 from lakehouse.model import Finding, Level
-from lakehouse.storage.agreement import RECOVER, table_uri
+from lakehouse.storage.agreement import RECOVER
 from lakehouse.storage.broken import Broken, shown
 from lakehouse.storage.lake import open_apart, read_homes
 from lakehouse.storage.protocol import RETIRE
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 READERS = max(4, min(16, 2 * (os.cpu_count() or 1)))
 MOST_FINDINGS = 50  # of one table: a lake that is all gone needs no list of its files
 _AT_ONCE = 512
+_UNLOCKED = "is not locked for as long as the lake says"
 
 
 @dataclass(frozen=True)
@@ -146,9 +150,10 @@ def verify(
     if raw.findings or (not since and _short(work)):
         forensics.hold(lake, work.accounts, table=table)
     for key, account in sorted(work.accounts.items()):
-        history.check(lake.root, account, work.listed.get(key, Listing()), work.told)
+        history.check(lake.place, account, work.listed.get(key, Listing()), work.told)
         _names(work, key, account)
     read = _bytes(work, progress)
+    _objects(work)
     _judge_late(work, newest=raw.number)
     walks = work.walks.values()
     findings = [each for walked in walks for each in walked.findings]
@@ -163,8 +168,8 @@ def verify(
 
 def _gather(lake: Lake, *, table: str | None, since: int, expected: Sequence[Published]) -> _Work:
     """List the lake, then ask the database, then read the chains."""
-    keys, stray = witness.tables(lake.root)
-    listed = {key: witness.listing(lake.root, key) for key in keys if table in {None, key}}
+    keys, stray = witness.tables(lake.place)
+    listed = {key: witness.listing(lake.place, key) for key in keys if table in {None, key}}
     numbers = {name: chain.numbers_in(lake.root, name) for name in chain.NAMES}
     told = witness.ask(lake)  # INVARIANT: after the listing, see `witness`
     _require_known(table, since, listed, told)
@@ -222,7 +227,8 @@ def _names(work: _Work, key: str, account: Account) -> None:
     for name in sorted(listed.files - present):
         if name in account.retired:
             number, version = account.retired[name]
-            if work.told.leases.get(key) is None:
+            kept = preserved.is_kept(files.join(work.lake.place.table(key), name), now=work.lake.now())
+            if work.told.leases.get(key) is None and not kept:
                 account.breaks("raw_file_stays", version, "is retired and still there", entry=number, file=name)
         elif not work.told.explains(key, name):
             account.breaks("raw_file_added", -1, "was put there; no entry tells of it", file=name, mends=False)
@@ -243,8 +249,9 @@ def _bytes(work: _Work, progress: Callable[[int, int], None] | None) -> dict[str
     with ThreadPoolExecutor(READERS) as pool:
         for begin in range(0, len(wanted), _AT_ONCE):
             some = wanted[begin : begin + _AT_ONCE]
-            uris = [files.join(table_uri(work.lake.root, key), path) for key, path, _ in some]
-            for (key, path, told), found in zip(some, pool.map(_digest, uris), strict=True):
+            uris = [files.join(work.lake.place.table(key), path) for key, path, _ in some]
+            told_of = [told for _, _, told in some]
+            for (key, path, told), found in zip(some, pool.map(_digest, uris, told_of), strict=True):
                 _compare(work.accounts[key], path, told, found)
                 size = found[0] if isinstance(found, tuple) else 0
                 counted[key] = (counted[key][0] + 1, counted[key][1] + size)
@@ -254,11 +261,53 @@ def _bytes(work: _Work, progress: Callable[[int, int], None] | None) -> dict[str
     return counted
 
 
-def _digest(uri: str) -> tuple[int, str] | OSError | None:
+def _digest(uri: str, told: Told) -> tuple[int, str] | OSError | None:
     try:
-        return files.digest(uri)
+        return files.digest(uri, version=told.object_version)
     except OSError as error:
         return error
+
+
+def _objects(work: _Work) -> None:
+    """In a store that keeps versions: what lies on top of those that were committed, and whether they are locked."""
+    wanted = [
+        (key, path, told, told.object_version)
+        for key, account in sorted(work.accounts.items())
+        for path, told in account.files.items()
+        if told.object_version is not None and path not in account.retired
+    ]
+
+    def look(each: tuple[str, str, Told, str]) -> tuple[bool, bool]:
+        key, path, told, version = each
+        uri = files.join(work.lake.place.table(key), path)
+        on_top = preserved.newest(work.listed[key].objects, path)
+        hidden = preserved.is_hidden(uri, version, on_top, sha256=told.sha256)
+        return hidden, preserved.is_unlocked(work.lake, uri, version, at=told.at)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for (key, path, told, _), (hidden, unlocked) in zip(wanted, pool.map(look, wanted), strict=True):
+            account = work.accounts[key]
+            on_top = preserved.newest(work.listed[key].objects, path)
+            kept = preserved.is_there(work.listed[key].objects, path, told.object_version or "")
+            if hidden and on_top is not None and on_top.hides:
+                what = "is hidden by a delete marker"
+                account.breaks("raw_file_missing", told.version, what, entry=told.entry, file=path, kept=kept)
+            elif hidden:
+                what = "was replaced: another version lies on top of the one that was committed"
+                account.breaks("raw_file_changed", told.version, what, entry=told.entry, file=path, kept=kept)
+            if unlocked:
+                account.breaks("raw_lock", told.version, _UNLOCKED, entry=told.entry, file=path, mends=False)
+        entries = [(key, e) for key, account in sorted(work.accounts.items()) for e in account.commits.values()]
+        for (key, entry), unlocked in zip(entries, pool.map(partial(_log_unlocked, work.lake), entries), strict=True):
+            if unlocked:
+                work.accounts[key].breaks("raw_lock", entry.body["version"], _UNLOCKED, entry=entry.number, mends=False)
+
+
+def _log_unlocked(lake: Lake, told: tuple[str, chain.Entry]) -> bool:
+    key, entry = told
+    version = entry.body.get("log", {}).get("object_version")
+    uri = delta.log_entry(lake.place.table(key), entry.body["version"])
+    return version is not None and preserved.is_unlocked(lake, uri, version, at=entry.at)
 
 
 def _compare(account: Account, path: str, told: Told, found: tuple[int, str] | OSError | None) -> None:
@@ -285,7 +334,7 @@ def _judge_late(work: _Work, *, newest: int) -> None:
     later = [entry.body for entry in _since(work.lake, now, newest)]
     retired = {(body["table"], path) for body in later if body.get("kind") == RETIRE for path in body["removes"]}
     for key, account in work.accounts.items():
-        uri = table_uri(work.lake.root, key)
+        uri = work.lake.place.table(key)
         account.broken = [each for each in account.broken if not _settled(each, uri, retired)]
 
 

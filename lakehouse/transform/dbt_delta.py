@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from lakehouse import storage
 from lakehouse.contract.arrow import schema
-from lakehouse.errors import LakehouseError, ProjectError, SchemaMismatchError, UnsupportedTableError
+from lakehouse.errors import LakehouseError, ProjectError, SchemaMismatchError
 from lakehouse.transform import code, dbt_run
 from lakehouse.transform.dbt_schema import schema_name, table_id
 from lakehouse.transform.refresh import spans
@@ -141,10 +141,6 @@ def _compare(*, found: dict[str, pa.DataType], wanted: dict[str, pa.DataType], w
 
 def _create_view(conn: duckdb.DuckDBPyConnection, run: Session, name: TableId, *, version: int) -> None:
     snapshot = storage.snapshot(run.lake, name, version)
-    if any("://" in file for file in snapshot.files):
-        raise UnsupportedTableError(
-            "the embedded engine reads local files only", where=str(name), hint="build on the trino target"
-        )
     conn.execute(exp.Create(this=exp.to_identifier(schema_name(name)), kind="SCHEMA", exists=True).sql("duckdb"))
     storage.duckdb_view(conn, f"{schema_name(name)}.{name.table}", snapshot)
 

@@ -1,4 +1,4 @@
-"""`lakehouse ingest` as people run it: killed at random times, and two at once on the same files."""
+"""`lakehouse ingest` as people run it: killed at random times, and many at once on the same files."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import random
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import quarantine
+from lakehouse.contract.load import load_project
 from lakehouse.model import TableId, Tier
 from lakehouse.settings import load_settings
-from lakehouse.storage.delta import entry
-from lakehouse.storage.intents import open_intents
+from tests.crash import aftermath
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 TABLE = TableId(Tier.STAGED, "retail", "invoice_line")
@@ -103,13 +103,7 @@ def require_whole(shop: Shop) -> None:
     assert (total["duplicate"], total["conflict"]) == (FILES, 0)
     assert storage.batches(lake, TABLE)["state"].to_list() == ["staged"] * FILES
     storage.flush_outbox(lake)
-    for table in (TABLE.at(Tier.RAW), TABLE, quarantine.place(TABLE), storage.LEDGER):
-        assert open_intents(lake, table) == []
-        last = storage.snapshot(lake, table).version
-        named = {path for version in range(last + 1) for path in entry(lake.uri(table), version).adds}
-        assert {path.name for path in Path(lake.uri(table)).glob("*.parquet")} == named
-    waiting = list(lake.landing(TABLE.domain, TABLE.table).iterdir())
-    assert [path for path in waiting if path.suffix != ".delivering"] == []
+    aftermath.require_clean(lake, load_project(shop._root).table(TABLE), unfinished=(".delivering",))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -135,11 +129,12 @@ def test_killed_at_random_times_the_table_is_what_it_would_have_been(
     assert content(shop).equals(expected)
 
 
-def test_two_at_once_on_the_same_files_take_each_row_once(project_root, delivered, undisturbed, tmp_path):
-    """On a lake that neither of them finds: both make it, one of them."""
+@pytest.mark.parametrize("many", [2, 4])
+def test_many_at_once_on_the_same_files_take_each_row_once(project_root, delivered, undisturbed, tmp_path, many):
+    """On a lake that none of them finds: all make it, one of them."""
     shop = Shop(project_root, tmp_path, delivered)
-    both = [shop.start(), shop.start()]
-    told = [process.communicate()[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    all_ = [shop.start() for _ in range(many)]
+    told = [process.communicate()[1].decode() for process in all_]
+    assert [process.returncode for process in all_] == [0] * many, told
     require_whole(shop)
     assert content(shop).equals(undisturbed[0])

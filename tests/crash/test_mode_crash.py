@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import quarantine
 from lakehouse.ingest.modes import ended
-from lakehouse.model import Tier
 from lakehouse.settings import load_settings
-from lakehouse.storage.delta import entry
+from tests.crash import aftermath
 
 WORKER = Path(__file__).with_name("mode_worker.py")
 _spec = importlib.util.spec_from_file_location("mode_worker", WORKER)
@@ -95,8 +93,4 @@ def test_killed_and_run_again_it_is_as_if_nobody_had(untouched, tmp_path, point)
     models.require_balance(lake, table)
     assert storage.balance(lake, table.id).rows.drop("told").equals(kinds)
     assert set(storage.batches(lake, table.id)["state"]) == {"staged"}
-    tables = [table.id, table.id.at(Tier.RAW), quarantine.place(table.id)]
-    for one in (*tables, *([ended.place(table.id)] if mode == "changes" else [])):
-        last = storage.snapshot(lake, one).version
-        committed = {path for version in range(last + 1) for path in entry(lake.uri(one), version).adds}
-        assert {path.name for path in Path(lake.uri(one)).glob("*.parquet")} <= committed
+    aftermath.require_clean(lake, table, beside=("delivered",))

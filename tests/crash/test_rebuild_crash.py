@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from lakehouse import storage
-from lakehouse.ingest import migration, quarantine
-from lakehouse.model import Tier
+from lakehouse.ingest import migration
 from lakehouse.settings import load_settings
-from lakehouse.storage.delta import entry
+from tests.crash import aftermath
 
 WORKER = Path(__file__).with_name("rebuild_worker.py")
 _spec = importlib.util.spec_from_file_location("rebuild_worker", WORKER)
@@ -115,14 +114,4 @@ def test_there_are_the_old_rows_or_the_new_and_again_makes_it_whole(project_root
     assert worker.shop.account(lake, table) == worker.shop.account(fresh, table)
     assert worker.shop.pointers(lake, table) == worker.shop.pointers(fresh, table)
     assert migration.plan(lake, worker.shop.project_of(table)) == ()
-    for name in (table.id.at(Tier.RAW), table.id, quarantine.place(table.id)):
-        assert on_disk(lake, name) == committed(lake, name)
-
-
-def on_disk(lake, table) -> set[str]:
-    return {path.name for path in Path(lake.uri(table)).glob("*.parquet")}
-
-
-def committed(lake, table) -> set[str]:
-    last = storage.snapshot(lake, table).version
-    return {path for version in range(last + 1) for path in entry(lake.uri(table), version).adds}
+    aftermath.require_clean(lake, table)

@@ -18,13 +18,14 @@ from lakehouse.demo.tour import only
 from lakehouse.ingest import landing, quarantine
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.runs import RunReport, materialize
-from lakehouse.settings import load_settings
 from lakehouse.transform.point_in_time import known_rows
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from tests.stores import Site
 
 #: Where a row is that is not in staged; the ledger's words.
 ELSEWHERE = ("quarantined", "duplicate", "conflict", "superseded")
@@ -33,9 +34,9 @@ ELSEWHERE = ("quarantined", "duplicate", "conflict", "superseded")
 class DomainLake:
     """A lake, and the job of one domain."""
 
-    def __init__(self, root: Path, place: Path, domain: str) -> None:
+    def __init__(self, root: Path, site: Site, domain: str) -> None:
         self.domain = domain
-        self.settings = load_settings(root, lake=str(place / "lake"))
+        self.settings = site.settings(root)
         self.project = only(load_project(root), [domain])
         self.lake = storage.create_lake(self.settings)
 
@@ -86,16 +87,18 @@ class DomainLake:
 
 
 @contextmanager
-def lake_of(root: Path, place: Path, domain: str) -> Iterator[DomainLake]:
+def lake_of(root: Path, site: Site, domain: str) -> Iterator[DomainLake]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(place / "dagster"))
-        yield DomainLake(root, place, domain)
+        patch.setenv("DAGSTER_HOME", str(site.folder / "dagster"))
+        for name, value in site.environment(root).items():  # a run elsewhere must find the same lake
+            patch.setenv(name, value)
+        yield DomainLake(root, site, domain)
 
 
-def generated_files_go_all_the_way(root: Path, place: Path, domain: str, *, rows: int) -> DomainLake:
+def generated_files_go_all_the_way(root: Path, site: Site, domain: str, *, rows: int) -> DomainLake:
     """Generated files with faults through every tier: faulted rows are set aside, all others arrive, nothing blocks."""
-    with lake_of(root, place, domain) as found:
-        made = generate(found.project, place / "made", rows=rows, seed=3, faults=0.01)
+    with lake_of(root, site, domain) as found:
+        made = generate(found.project, site.folder / "made", rows=rows, seed=3, faults=0.01)
         files: dict[str, list[Path]] = {}
         for file in made.files:
             files.setdefault(file.parent.name, []).append(file)

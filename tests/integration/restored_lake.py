@@ -6,18 +6,25 @@ import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
+import pytest
 import sqlalchemy as sa
 
 from lakehouse import storage
+from lakehouse.errors import LakeMismatchError
 from lakehouse.model import EventKind, LedgerEvent, TableId, Tier
 from lakehouse.privacy import mending
 from lakehouse.settings import load_settings
 from lakehouse.storage import chain, worm
 from lakehouse.storage.control import ControlDatabase, metadata
 from lakehouse.storage.restored import compare
+from tests.stores import copy_below
+
+if TYPE_CHECKING:
+    from tests.stores import Site
 
 STAGED = TableId(Tier.STAGED, "clinic", "visit")
 RAW = STAGED.at(Tier.RAW)
@@ -27,12 +34,22 @@ PLACEMENT = storage.Placement("none", "_entity", None, ("_batch",))
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def settings_in(folder: Path):
-    """Lake, database and keys side by side."""
+#: Lake and control database: every database on this disk, the one of who has a store with it.
+EVERYWHERE = (
+    pytest.param("local", "sqlite", id="sqlite"),
+    pytest.param("local", "postgres", id="postgres", marks=[pytest.mark.postgres, pytest.mark.slow]),
+    pytest.param("s3", "postgres", id="s3", marks=[pytest.mark.s3, pytest.mark.postgres, pytest.mark.slow]),
+)
+
+
+def settings_in(folder: Path, site: Site | None = None):
+    """Lake, database and keys side by side; with a site the lake is there, and the rest in the folder."""
+    found = load_settings(ROOT, lake=str(folder / "lake")) if site is None else site.settings(ROOT, folder.name)
     return dataclasses.replace(
-        load_settings(ROOT, lake=str(folder / "lake")),
+        found,
         control_url=f"sqlite:///{folder / 'db' / 'control.db'}",
         key_file=folder / "keys" / "kek.key",
+        landing=folder / "lake" / "landing",
     )
 
 
@@ -97,18 +114,22 @@ def rows(batch: int) -> pl.DataFrame:
 
 def keep(settings, what: str) -> None:
     """Back up `lake` or `db`."""
-    folder = Path(settings.lake).parent
+    folder = settings.key_file.parents[1]
     if what == "db" and not settings.control_url.startswith("sqlite"):
         _KEPT[settings.control_url] = _dumped(settings.control_url)
+    elif what == "lake":
+        copy_below(settings.lake, f"{settings.lake}.backup")
     else:
         shutil.copytree(folder / what, folder / f"{what}.backup")
 
 
 def restore(settings, what: str) -> None:
     """Put the backup back."""
-    folder = Path(settings.lake).parent
+    folder = settings.key_file.parents[1]
     if what == "db" and not settings.control_url.startswith("sqlite"):
         _load(settings.control_url, *_KEPT[settings.control_url])
+    elif what == "lake":
+        copy_below(f"{settings.lake}.backup", settings.lake)
     else:
         shutil.rmtree(folder / what)
         shutil.copytree(folder / f"{what}.backup", folder / what)
@@ -150,13 +171,14 @@ def require_whole(lake, *, batches: int) -> None:
     assert balance.rows["read"].to_list() == [ROWS] * batches
 
 
-def settings_anywhere(tmp_path, request, monkeypatch):
+def settings_anywhere(site, request, monkeypatch, control: str):
     """A lake's settings, its control database on SQLite or PostgreSQL; what was opened is closed at the end."""
     opened = []
     make = ControlDatabase.__init__
     monkeypatch.setattr(ControlDatabase, "__init__", lambda self, url: (opened.append(self), make(self, url))[1])
-    url = {} if request.param == "sqlite" else {"control_url": request.getfixturevalue("postgres_url")}
-    yield dataclasses.replace(settings_in(tmp_path), **url)
+    url = {} if control == "sqlite" else {"control_url": request.getfixturevalue("postgres_url")}
+    folder, where = (site.folder, None) if site.is_local else (site.folder / "own", site)
+    yield dataclasses.replace(settings_in(folder, where), **url)
     for each in opened:
         each.dispose()
 
@@ -166,6 +188,14 @@ def mend(settings):
     lake, difference = compare(settings)
     mending.mend(lake, difference)
     return difference
+
+
+def require_refused(settings, table, match: str) -> None:
+    """Opening is refused; in a store, where it asks the chains alone, the next change of the table is."""
+    with pytest.raises(LakeMismatchError, match=match):
+        lake = storage.open_lake(settings)
+        if "://" in settings.lake:
+            write(lake, table, rows(99), [], storage.BatchUpdate(99, "staged"))
 
 
 def require_quiet(settings):

@@ -13,6 +13,7 @@ from assets.features.banking import next_best_action
 from lakehouse import storage
 from lakehouse.model import Tier
 from tests.integration.domain_lake import generated_files_go_all_the_way, has_the_contracts_rows, lake_of
+from tests.stores import site_on_disk
 
 FILES = {
     "district": ("district.asc", 77),
@@ -36,9 +37,9 @@ def real(shared_data):
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory, project_root, real):
-    place = tmp_path_factory.mktemp("banking")
-    with lake_of(project_root, place, "banking") as found:
-        profiles = found.profiles(place / "made", real["client"][0], "client_profile")
+    site = site_on_disk(tmp_path_factory.mktemp("banking"))  # 90 s: in a store the generated files go this way
+    with lake_of(project_root, site, "banking") as found:
+        profiles = found.profiles(site.folder / "made", real["client"][0], "client_profile")
         report = found.run({**real, "client_profile": profiles})
         assert report.success, report.problems
         yield found, report
@@ -160,8 +161,8 @@ NEW, OLD = "1,Nova,,,,,,true,1999-02-01 12:00:00\n", "1,Stara,,,,,,false,1999-01
 
 
 @pytest.mark.parametrize("order", [(NEW, OLD), (OLD, NEW)])
-def test_of_two_profiles_the_later_one_stands_whichever_comes_first(project_root, tmp_path, order):
-    with lake_of(project_root, tmp_path, "banking") as found:
+def test_of_two_profiles_the_later_one_stands_whichever_comes_first(project_root, tmp_path, site, order):
+    with lake_of(project_root, site, "banking") as found:
         for number, line in enumerate(order):
             (tmp_path / f"{number}.csv").write_text(PROFILE + line)
             assert found.run({"client_profile": [tmp_path / f"{number}.csv"]}, found.table("client_profile")).success
@@ -177,8 +178,8 @@ def test_the_same_files_again_change_nothing(bank, real):
     test_every_row_of_every_file_is_staged(bank)
 
 
-def test_generated_files_go_all_the_way(project_root, tmp_path):
-    found = generated_files_go_all_the_way(project_root, tmp_path, "banking", rows=8_000)
+def test_generated_files_go_all_the_way(project_root, site):
+    found = generated_files_go_all_the_way(project_root, site, "banking", rows=8_000 if site.is_local else 1_500)
     people = has_the_contracts_rows(found, OVERVIEW, Tier.CURATED)
     assert people["joint_accounts"].sum() > 0
     assert people["sex"].n_unique() == 2

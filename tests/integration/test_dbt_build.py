@@ -18,7 +18,6 @@ from lakehouse.contract.arrow import schema
 from lakehouse.contract.load import load_project
 from lakehouse.errors import LeaseTakenError, ProjectError, RefusedError, SchemaMismatchError, UsageError
 from lakehouse.model import Tier
-from lakehouse.settings import load_settings
 from lakehouse.transform.dbt_run import build
 from tests.integration.dbt_lake import ACTIVITY, DEMAND, LINES, MARKER, line, stage
 
@@ -35,8 +34,8 @@ def project_copy(tmp_path: Path, project_root: Path) -> Path:
 
 
 @pytest.fixture
-def settings(project_copy: Path, tmp_path: Path):
-    return load_settings(project_copy, lake=str(tmp_path / "the-lake"))
+def settings(project_copy: Path, site):
+    return site.settings(project_copy, "the-lake")
 
 
 @pytest.fixture
@@ -291,21 +290,23 @@ def test_trap_15_too_little_memory_is_an_error_and_spills_nothing(settings, proj
     monkeypatch.chdir(tmp_path)
     many = pl.int_range(300_000, eager=True)
     stage(lake, project, [line("2011-03-01 10:00", StockCode=f"{number:020d}") for number in many])
-    before = files_below(tmp_path, settings.lake)
+    own = str(tmp_path / "the-lake")
+    before = files_below(tmp_path, own)
     with pytest.raises(ProjectError, match="out of memory"):
         build(settings, [DEMAND])
-    new = files_below(tmp_path, settings.lake) - before
+    new = files_below(tmp_path, own) - before
     assert not [name for name in new if "/dbt/target/" not in name]
 
 
 def test_nothing_of_the_lake_stands_in_dbts_folders(settings, project, lake, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    own = str(tmp_path / "the-lake")  # control database and keys, in a store too
     stage(lake, project, [line("2011-01-10 10:00"), line("2011-02-10 10:00")])
     build(settings, [DEMAND, ACTIVITY])
     stage(lake, project, [line("2011-02-11 10:00", _batch=2)])
     build(settings, [DEMAND, ACTIVITY])
     assert Path.cwd() == tmp_path
-    left = [file for file in tmp_path.rglob("*") if file.is_file() and not str(file).startswith(settings.lake)]
+    left = [Path(name) for name in files_below(tmp_path, own)]
     assert any("target" in file.parts for file in left), "dbt keeps its parsed project"
     for file in left:
         content = file.read_bytes()

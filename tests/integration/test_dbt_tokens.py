@@ -10,7 +10,6 @@ import pytest
 from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.errors import SchemaMismatchError
-from lakehouse.settings import load_settings
 from lakehouse.transform.dbt_run import build
 from tests.integration.dbt_lake import ACTIVITY, line, stage
 
@@ -33,7 +32,7 @@ SHOWN = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path, project_root: Path):
+def settings(tmp_path: Path, project_root: Path, site):
     root = tmp_path / "project"
     root.mkdir()
     shutil.copy(project_root / "pyproject.toml", root)
@@ -43,7 +42,7 @@ def settings(tmp_path: Path, project_root: Path):
     head, name, rest = contract.read_text().partition("    name: customer_activity\n")
     rest = rest.replace("          scope: accounting\n", f"{ROLE}          scope: accounting\n", 1)
     contract.write_text(head + name + rest.replace("    properties:\n", f"    properties:\n{COLUMNS}", 1))
-    return load_settings(root, lake=str(tmp_path / "the-lake"))
+    return site.settings(root, "the-lake")
 
 
 def select(settings, *names: str) -> None:

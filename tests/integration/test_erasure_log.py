@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -17,13 +15,21 @@ from lakehouse.privacy.erasures import Erasure, record
 from lakehouse.storage import chain
 from lakehouse.storage.control import data_key_table, entity_table, tombstone_table
 from lakehouse.storage.restored import compare
-from tests.control_servers import ANYWHERE
-from tests.integration.restored_lake import keep, land, mend, require_quiet, restore, settings_anywhere
+from tests.integration.restored_lake import EVERYWHERE, keep, land, mend, require_quiet, restore, settings_anywhere
+from tests.stores import read_at, remove_at, write_at
+
+pytestmark = pytest.mark.parametrize(("any_place", "control"), EVERYWHERE, indirect=["any_place"])
 
 
-@pytest.fixture(params=ANYWHERE)
-def settings(tmp_path, request, monkeypatch):
-    yield from settings_anywhere(tmp_path, request, monkeypatch)
+@pytest.fixture
+def control():
+    """Parametrised by each test."""
+
+
+@pytest.fixture
+def settings(site, control, request, monkeypatch):
+    # no lock would let an older lake be put back
+    yield from settings_anywhere(site.with_raw, request, monkeypatch, control)
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def test_scopes_under_a_duty_keep_their_keys(lake):
     add_entity(lake, WHO, "accounting", "main")
     record(lake, [dataclasses.replace(erase(lake, WHO), scopes=("main",))])
     assert keys(lake) == ["accounting"]
-    logged = Path(chain.place(lake.root, chain.ERASURE, 1)).read_text()
+    logged = read_at(chain.place(lake.root, chain.ERASURE, 1)).decode()
     assert WHO not in logged
     assert erasures.logged(lake)[0].scopes == ("main",)
 
@@ -129,21 +135,23 @@ def test_an_entry_waits_when_the_lake_cannot_be_written(settings, lake, monkeypa
 
 
 def change_entry(lake, number: int, change) -> None:
-    place = Path(chain.place(lake.root, chain.RAW, number))
-    change(place)
+    change(chain.place(lake.root, chain.RAW, number))
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (
-            lambda place: place.write_bytes(place.read_bytes().replace(b'"rows":20', b'"rows":21')),
+            lambda place: write_at(place, read_at(place).replace(b'"rows":20', b'"rows":21')),
             "2 of chain `raw` was changed",
         ),
-        (lambda place: place.unlink(), "is missing"),
-        (lambda place: place.write_bytes(b"{"), "is not readable"),
-        (lambda place: place.write_bytes(place.read_bytes() + b" "), "is not readable"),
-        (lambda place: shutil.copy(place.with_name("000000000001.json"), place), "another entry under this name"),
+        (remove_at, "is missing"),
+        (lambda place: write_at(place, b"{"), "is not readable"),
+        (lambda place: write_at(place, read_at(place) + b" "), "is not readable"),
+        (
+            lambda place: write_at(place, read_at(place.replace("2.json", "1.json"))),
+            "another entry under this name",
+        ),
     ],
     ids=["changed", "removed", "cut", "padded", "replaced"],
 )
@@ -159,8 +167,7 @@ def test_a_tampered_chain_is_found(lake, change, says):
 
 def test_an_entry_too_many_is_found(settings, lake):
     land(lake, 0)
-    place = Path(chain.place(lake.root, chain.RAW, 2))
-    place.write_bytes(b"{}")
+    write_at(chain.place(lake.root, chain.RAW, 2), b"{}")
     found = chain.verify(lake.root, lake.control, chain.RAW).findings
     assert any("unknown to the control database" in each.message for each in found)
     with pytest.raises(LakeMismatchError):
@@ -169,9 +176,9 @@ def test_an_entry_too_many_is_found(settings, lake):
 
 def test_another_entry_under_the_number_of_a_waiting_one_stops_the_flush(lake, monkeypatch):
     land(lake, 0)
-    monkeypatch.setattr("lakehouse.storage.intents.chain.deliver", lambda *_: None)
-    land(lake, 1)
-    monkeypatch.undo()
-    Path(chain.place(lake.root, chain.RAW, 2)).write_bytes(b"{}")
+    with monkeypatch.context() as waiting:
+        waiting.setattr("lakehouse.storage.intents.chain.deliver", lambda *_: None)
+        land(lake, 1)
+    write_at(chain.place(lake.root, chain.RAW, 2), b"{}")
     with pytest.raises(StorageError, match="another entry 2"):
         chain.flush(lake.root, lake.control)

@@ -15,11 +15,12 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 6
 BUSY = """
-import pathlib, sys, time
+import dataclasses, pathlib, sys, time
 from lakehouse import storage
 from lakehouse.storage.lake import raise_generation
 from tests.integration.restored_lake import settings_in, take
-lake = storage.open_lake(settings_in(pathlib.Path(sys.argv[1])))
+settings = dataclasses.replace(settings_in(pathlib.Path(sys.argv[1])), lake=sys.argv[3])
+lake = storage.open_lake(settings)
 number, end = 0, time.monotonic() + float(sys.argv[2])
 while time.monotonic() < end:
     take(lake, number)
@@ -29,10 +30,10 @@ print(number)
 """
 
 
-def test_opening_while_others_commit(tmp_path):
-    settings = settings_in(tmp_path)
+def test_opening_while_others_commit(tmp_path, site):
+    settings = settings_in(tmp_path, site.with_raw)
     storage.create_lake(settings)
-    command = [sys.executable, "-c", BUSY, str(tmp_path), str(SECONDS)]
+    command = [sys.executable, "-c", BUSY, str(tmp_path), str(SECONDS), settings.lake]
     opened = 0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as busy:
         end = time.monotonic() + SECONDS

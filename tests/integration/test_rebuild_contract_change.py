@@ -17,7 +17,7 @@ from lakehouse.contract.model import ColumnType, Drift, EntityKey, Logical, Rule
 from lakehouse.errors import RefusedError
 from lakehouse.ingest import landing, migration, opener, quarantine
 from lakehouse.model import TableId, Tier
-from lakehouse.settings import load_settings
+from tests.stores import everywhere
 
 _spec = importlib.util.spec_from_file_location("rebuild_domain", Path(__file__).with_name("rebuild_domain.py"))
 shop = importlib.util.module_from_spec(_spec)
@@ -39,8 +39,8 @@ def columns(*changed, table=OLD):
     return replace(table, columns=(*kept, *(column for column in changed if column.id not in there)))
 
 
-def lake_in(place, project_root):
-    return storage.create_lake(load_settings(project_root, lake=str(place / "lake")))
+def lake_in(site, name, project_root):
+    return storage.create_lake(site.settings(project_root, name))
 
 
 def apply(lake, table):
@@ -91,9 +91,13 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("new", "kinds"), CHANGES.values(), ids=CHANGES)
-def test_what_changes_rows_is_a_rebuild_and_equals_a_fresh_lake(tmp_path, project_root, clock, new, kinds):
-    lake, fresh = lake_in(tmp_path / "old", project_root), lake_in(tmp_path / "new", project_root)
+@pytest.mark.parametrize(
+    ("any_place", "new", "kinds"),
+    everywhere(CHANGES, "retype", "history", "swapped names", "derived column"),
+    indirect=["any_place"],
+)
+def test_what_changes_rows_is_a_rebuild_and_equals_a_fresh_lake(site, project_root, clock, new, kinds):
+    lake, fresh = lake_in(site, "old", project_root), lake_in(site, "new", project_root)
     for file in FILES:
         shop.take(lake, OLD, clock, file)
     raw = storage.snapshot(lake, OLD.id.at(Tier.RAW)).files
@@ -151,8 +155,8 @@ def test_a_new_column_is_metadata_in_raw_and_staged(lake, clock):
     assert storage.snapshot(lake, new.id).schema.names[4] == "shade"
 
 
-def test_a_new_column_that_older_rows_brought_is_no_empty_one(tmp_path, project_root, clock):
-    lake, fresh = lake_in(tmp_path / "old", project_root), lake_in(tmp_path / "new", project_root)
+def test_a_new_column_that_older_rows_brought_is_no_empty_one(site, project_root, clock):
+    lake, fresh = lake_in(site, "old", project_root), lake_in(site, "new", project_root)
     old = replace(OLD, drift=Drift("discard_value", "evolve"))
     new = replace(columns(shop.column("shade"), table=old), drift=old.drift)
     for file in (*FILES, LATER):

@@ -15,6 +15,8 @@ from lakehouse.ingest import ingest, landing, opener, reseal
 from lakehouse.ingest.rebuild import rebuild
 from lakehouse.model import Tier
 from lakehouse.storage import worm
+from tests.integration.restored_lake import EVERYWHERE
+from tests.stores import bytes_below
 
 _spec = importlib.util.spec_from_file_location(
     "ingest_domain", Path(__file__).parents[1] / "unit" / "ingest" / "ingest_domain.py"
@@ -25,10 +27,21 @@ HEADER = domain.HEADER
 RAW_NOTE = "a note says what was bought"
 
 
+pytestmark = pytest.mark.parametrize(("any_place", "control"), EVERYWHERE, indirect=["any_place"])
+
+
 @pytest.fixture
-def lake(any_lake):
-    """On SQLite and on PostgreSQL."""
-    return any_lake
+def control():
+    """Parametrised by each test."""
+
+
+@pytest.fixture
+def lake(site, control, request, project_root):
+    """On SQLite and on PostgreSQL, in a store too; without a lock, which keeps what a reseal is to delete."""
+    url = None if control == "sqlite" else request.getfixturevalue("postgres_url")
+    lake = storage.create_lake(site.with_raw.settings(project_root, control_url=url))
+    yield lake
+    lake.control.dispose()
 
 
 def clear(table, *names: str):
@@ -44,8 +57,7 @@ def take(lake, table, clock, name: str, content: str):
 
 
 def bytes_of_raw(lake, table) -> bytes:
-    place = Path(lake.uri(table.id.at(Tier.RAW)))
-    return b"".join(path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file())
+    return bytes_below(lake.uri(table.id.at(Tier.RAW)))
 
 
 @pytest.fixture

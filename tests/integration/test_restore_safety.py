@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +19,8 @@ from lakehouse.storage.going_back import go_back, gone_batches
 from lakehouse.storage.lake import raise_generation
 from lakehouse.storage.marker import raise_in
 from lakehouse.storage.restored import compare
-from tests.control_servers import ANYWHERE
 from tests.integration.restored_lake import (
+    EVERYWHERE,
     RAW,
     ROOT,
     ROWS,
@@ -32,6 +30,7 @@ from tests.integration.restored_lake import (
     land,
     mend,
     require_quiet,
+    require_refused,
     require_whole,
     reserve,
     restore,
@@ -40,11 +39,20 @@ from tests.integration.restored_lake import (
     states,
     take,
 )
+from tests.stores import copy_below, read_at, write_at
+
+pytestmark = pytest.mark.parametrize(("any_place", "control"), EVERYWHERE, indirect=["any_place"])
 
 
-@pytest.fixture(params=ANYWHERE)
-def settings(tmp_path, request, monkeypatch):
-    yield from settings_anywhere(tmp_path, request, monkeypatch)
+@pytest.fixture
+def control():
+    """Parametrised by each test."""
+
+
+@pytest.fixture
+def settings(site, control, request, monkeypatch):
+    # no lock would let an older lake be put back
+    yield from settings_anywhere(site.with_raw, request, monkeypatch, control)
 
 
 @pytest.fixture
@@ -86,8 +94,7 @@ def test_a_batch_that_was_gated_after_the_backup_is_not_gated_twice(settings, la
     keep(settings, "db")
     gate(lake, 0)
     restore(settings, "db")
-    with pytest.raises(LakeMismatchError, match=r"does not know version 0 of `staged\.clinic\.visit`"):
-        storage.open_lake(settings)
+    require_refused(settings, STAGED, r"does not know version 0 of `staged\.clinic\.visit`")
     assert lost_batches(mend(settings)) == {}
     lake = require_quiet(settings)
     assert states(lake) == ["staged"]
@@ -130,8 +137,7 @@ def test_a_raw_commit_whose_process_died_before_the_chain_was_told(settings, lak
         with pytest.raises(KeyboardInterrupt):
             land(lake, 1)
     restore(settings, "db")
-    with pytest.raises(LakeMismatchError, match="control database is older"):
-        storage.open_lake(settings)
+    require_refused(settings, RAW, "control database is older")
     mend(settings)
     lake = require_quiet(settings)
     told = [entry.body for entry in chain.entries(lake.root, chain.RAW) if entry.body["kind"] == "raw"]
@@ -224,8 +230,7 @@ def test_an_older_lake_without_a_new_raw_row_is_noticed_too(settings, lake, tmp_
     keep(settings, "lake")
     gate(lake, 0)
     restore(settings, "lake")
-    with pytest.raises(LakeMismatchError, match=r"version 0 of `staged\.clinic\.visit` is missing"):
-        storage.open_lake(settings)
+    require_refused(settings, STAGED, r"version 0 of `staged\.clinic\.visit` is missing")
     mend(settings)
     lake = require_quiet(settings)
     gate(lake, 0)
@@ -236,10 +241,8 @@ def test_parts_of_different_moments_are_not_guessed_at(settings, lake, tmp_path)
     take(lake, 0)
     keep(settings, "lake")
     take(lake, 1)
-    shutil.rmtree(tmp_path / "lake" / "raw")
-    shutil.copytree(tmp_path / "lake.backup" / "raw", tmp_path / "lake" / "raw")
-    with pytest.raises(LakeMismatchError, match="is missing"):
-        storage.open_lake(settings)
+    copy_below(f"{settings.lake}.backup/raw", f"{settings.lake}/raw")
+    require_refused(settings, RAW, "is missing")
     with pytest.raises(LakeMismatchError, match="different moments"):
         mend(settings)
 
@@ -249,12 +252,11 @@ def test_both_sides_gone_on_are_refused(settings, lake, tmp_path):
     keep(settings, "lake")
     keep(settings, "db")
     take(lake, 1)
-    shutil.copytree(tmp_path / "lake", tmp_path / "ours")
+    copy_below(settings.lake, f"{settings.lake}.ours")
     restore(settings, "lake")
     restore(settings, "db")
     take(storage.open_lake(settings), 2)
-    shutil.rmtree(tmp_path / "lake")
-    shutil.copytree(tmp_path / "ours", tmp_path / "lake")
+    copy_below(f"{settings.lake}.ours", settings.lake)
     with pytest.raises(LakeMismatchError, match="not the one that the control database knows"):
         storage.open_lake(settings)
     with pytest.raises(LakeMismatchError, match="does not follow"):
@@ -280,11 +282,12 @@ def test_a_lost_key_file_is_said_plainly(settings, lake):
     asks = (
         "import dataclasses, pathlib, sys; from lakehouse import storage; from lakehouse.privacy import vault;"
         "from tests.integration.restored_lake import settings_in;"
-        "settings = dataclasses.replace(settings_in(pathlib.Path(sys.argv[1])), control_url=sys.argv[2]);"
+        "settings = dataclasses.replace("
+        "settings_in(pathlib.Path(sys.argv[1])), lake=sys.argv[2], control_url=sys.argv[3]);"
         "vault.secret(storage.open_lake(settings), 'entity')"
     )
-    folder = str(Path(settings.lake).parent)
-    command = [sys.executable, "-c", asks, folder, settings.control_url]
+    folder = str(settings.key_file.parents[1])
+    command = [sys.executable, "-c", asks, folder, settings.lake, settings.control_url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the key file is missing" in done.stderr
@@ -319,7 +322,7 @@ def test_a_chain_of_another_lake_does_not_fit(settings, lake, tmp_path):
     land(lake, 0)
     other = settings_in(tmp_path / "other")
     land(storage.create_lake(other), 0)
-    shutil.copy(chain.place(other.lake, chain.RAW, 1), chain.place(settings.lake, chain.RAW, 1))
+    write_at(chain.place(settings.lake, chain.RAW, 1), read_at(chain.place(other.lake, chain.RAW, 1)))
     with pytest.raises(LakeMismatchError, match="not the one"):
         storage.open_lake(settings)
     found = chain.verify(lake.root, lake.control, chain.RAW).findings
@@ -339,8 +342,7 @@ def test_a_raised_generation_is_noticed_on_either_side(settings, lake, tmp_path)
         storage.open_lake(settings)
     mend(settings)
     require_quiet(settings)
-    shutil.rmtree(tmp_path / "lake")
-    shutil.copytree(tmp_path / "lake.backup", tmp_path / "lake")
+    restore(settings, "lake")
     with pytest.raises(LakeMismatchError, match=r"lake is older.*lake 1"):
         storage.open_lake(settings)
     mend(settings)
@@ -350,9 +352,9 @@ def test_a_raised_generation_is_noticed_on_either_side(settings, lake, tmp_path)
 def test_a_generation_raised_halfway_is_finished_by_whoever_opens_next(settings, lake):
     with lake.control.write("lake.generation") as connection:
         raise_in(connection)
-    assert json.loads(Path(lake.root, "lake.json").read_text())["generation"] == 1
+    assert json.loads(read_at(f"{lake.root}/lake.json"))["generation"] == 1
     require_quiet(settings)
-    assert json.loads(Path(lake.root, "lake.json").read_text())["generation"] == 2
+    assert json.loads(read_at(f"{lake.root}/lake.json"))["generation"] == 2
 
 
 def test_a_generation_raised_halfway_does_not_hide_an_older_lake(settings, lake, tmp_path):

@@ -97,7 +97,7 @@ def days(shared_data) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def in_order(tmp_path_factory, project_root, days):
-    """A lake after all files came in order, and what stood in its tables then."""
+    """A lake after all files came in order, and what stood in its tables then; on this disk, it takes minutes."""
     place = tmp_path_factory.mktemp("retail-job")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(place / "dagster"))

@@ -35,6 +35,7 @@ class Guard:
         scenario: what has to run for a value to escape without it.
         off: switches it off.
         edit: the same for a file of the project.
+        of_sqlite: whether a value escapes into SQLite's file only: deleted keys, text with a zero byte.
     """
 
     what: str
@@ -42,6 +43,7 @@ class Guard:
     scenario: str
     off: Switch = lambda patch: None
     edit: Callable[[Home], None] = lambda home: None
+    of_sqlite: bool = False
 
 
 def _module(name: str) -> Any:
@@ -240,6 +242,7 @@ GUARDS = {
         "ingest.readers.matching.require",
         "taken",
         _headers_told,
+        of_sqlite=True,
     ),
     "abandoned files": Guard(
         "files of rows that are held, or of a run that failed, are deleted",
@@ -264,12 +267,14 @@ GUARDS = {
         "storage.control._PRAGMAS secure_delete",
         "destroyed",
         _pragma("secure_delete = ON", "secure_delete = OFF"),
+        of_sqlite=True,
     ),
     "no write-ahead log": Guard(
         "SQLite keeps no copies of pages beside the file",
         "storage.control._PRAGMAS journal_mode",
         "destroyed",
         _pragma("journal_mode = DELETE", "journal_mode = WAL"),
+        of_sqlite=True,
     ),
     "errors in Dagster": Guard(
         "errors leave a step without their text",

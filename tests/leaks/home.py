@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.ingest import landing
@@ -64,10 +66,20 @@ class Home:
         storage.create_lake(home.settings()).control.dispose()
         return home
 
-    def copy(self, root: Path) -> Home:
-        """The same in another place, to be spoilt; only where the control database is a file of the lake."""
+    def copy(self, root: Path, *, control_url: str | None = None) -> Home:
+        """The same in another place, to be spoilt; a control database on a server was copied to `control_url` before."""
         shutil.copytree(self.root, root)
-        return Home(root, markers=copy.deepcopy(self.markers))
+        return Home(root, control_url, markers=copy.deepcopy(self.markers))
+
+    def begin_anew(self) -> None:
+        """An empty lake in place of the one that is there."""
+        shutil.rmtree(self.root / "lake")
+        if self.control_url is not None:
+            engine = sa.create_engine(self.control_url, poolclass=sa.NullPool)
+            with engine.begin() as connection:
+                connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                connection.exec_driver_sql("CREATE SCHEMA public")
+        storage.create_lake(self.settings()).control.dispose()
 
     @property
     def project_root(self) -> Path:
@@ -151,7 +163,9 @@ class Home:
     def leaks(self) -> list[Leak]:
         """Every marker where none may be: in files now, and in what the watch saw while workers ran."""
         scanner = Scanner(self.markers)
-        return [*scanner.tree(self.root, without=self.allowed()), *sorted(self.temporary, key=str)]
+        found = scanner.tree(self.root, without=self.allowed())
+        found += [] if self.control_url is None else rows_with_markers(scanner, self.control_url)
+        return [*found, *sorted(self.temporary, key=str)]
 
 
 def held_files(lake: Lake, table: TableId) -> list[str]:
@@ -160,6 +174,19 @@ def held_files(lake: Lake, table: TableId) -> list[str]:
     uri = lake.uri(table)
     entries = [storage.delta.entry(uri, version) for version in range(last + 1)]
     return [f"{uri}/{path}" for found in entries if found is not None for path in found.adds]
+
+
+def rows_with_markers(scanner: Scanner, url: str) -> list[Leak]:
+    """Every marker in the rows of a control database on a server."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    found: list[Leak] = []
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        assert "batch" in names
+        for name in names:
+            rows = connection.exec_driver_sql(f'select row_to_json(t)::text from "{name}" t').scalars()
+            found += scanner.content(name, "\n".join(rows).encode())
+    return found
 
 
 @contextmanager

@@ -5,7 +5,6 @@ What happens in a process of its own is told by `LEAK_WITHOUT` which guard to sw
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -68,8 +67,7 @@ def made_for(home: Home) -> Path:
 
 def taken(home: Home, _without: str) -> list[Leak]:
     """Good, failing, unreadable, rejected and held files are taken into a lake of their own."""
-    shutil.rmtree(home.root / "lake")
-    storage.create_lake(home.settings()).control.dispose()
+    home.begin_anew()
     for name in (VISITOR, GUEST):
         _land(home, "good", name)
         _land(home, "bad", name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 #: The revision that this program's `storage.control` describes.
-HEAD = "0001"
+HEAD = "0002"
 _version = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 

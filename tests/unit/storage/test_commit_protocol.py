@@ -113,7 +113,8 @@ def test_a_process_that_cannot_be_seen_is_waited_for(lake, visits):
     visits.put(lake, visits.rows(1))
     elsewhere = "another-boot.4026531836:999999999:1/x/ingest"
     with lake.control.engine.begin() as connection:
-        connection.execute(lease_table.update().values(holder=elsewhere, expires=2**60, dirty=True))
+        soon = lake.control.micros(connection) + 60_000_000
+        connection.execute(lease_table.update().values(holder=elsewhere, expires=soon, dirty=True))
     with pytest.raises(LeaseTakenError):
         storage.lease(lake, visits.VISITS).__enter__()
 

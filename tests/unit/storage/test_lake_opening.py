@@ -40,8 +40,30 @@ def test_places(lake):
     assert lake.uri(storage.SystemTable("quarantine/clinic/visit")) == f"{lake.root}/system/quarantine/clinic/visit"
     assert lake.landing("clinic", "visit") == Path(lake.root, "landing/clinic/visit")
     assert str(storage.SystemTable("quarantine/clinic/visit")) == "system.quarantine.clinic.visit"
-    with pytest.raises(StorageError, match="need a local lake"):
-        dataclasses.replace(lake, root="s3://bucket/lake").landing("clinic", "visit")
+    apart = dataclasses.replace(lake, root="s3://bucket/lake", raw="s3://locked/raw")
+    assert apart.uri(table) == "s3://locked/raw/clinic/visit"
+    assert apart.uri(table.at(Tier.STAGED)) == "s3://bucket/lake/staged/clinic/visit"
+    assert apart.landing("clinic", "visit") == lake.landing("clinic", "visit")  # stays a folder
+
+
+def test_settings_that_place_raw_elsewhere_than_the_lake_are_refused(lake_settings, lake, tmp_path):
+    with pytest.raises(LakeMismatchError, match="made with `None` as `raw`"):
+        storage.open_lake(dataclasses.replace(lake_settings, raw=str(tmp_path / "elsewhere")))
+
+
+def test_a_lake_keeps_the_place_of_raw(lake_settings, tmp_path):
+    apart = dataclasses.replace(lake_settings, raw=str(tmp_path / "elsewhere"))
+    storage.create_lake(apart)
+    opened = storage.open_lake(lake_settings)  # who leaves it out gets the lake's
+    assert opened.uri(TableId(Tier.RAW, "clinic", "visit")) == str(tmp_path / "elsewhere/clinic/visit")
+    change_marker(lake_settings, raw=str(tmp_path / "forged"))
+    with pytest.raises(LakeMismatchError, match="`raw`"):
+        storage.open_lake(lake_settings)
+
+
+def test_a_lock_that_cannot_be_had_is_refused(lake_settings):
+    with pytest.raises(StorageError, match="only an S3 store can lock raw"):
+        storage.create_lake(dataclasses.replace(lake_settings, raw_lock_days=7))
 
 
 def test_no_lake(lake_settings):
@@ -125,13 +147,6 @@ def test_files_are_put_once_whole(tmp_path):
     assert files.read(place) is None
 
 
-def test_object_stores_go_by_uri(tmp_path):
-    """`file://` stands in for an object store here: the same code path, without one."""
-    place = f"file://{tmp_path}/x"
-    files.put(place, b"abc")
-    assert (files.read(place), files.sizes([place]), files.names(f"file://{tmp_path}")) == (b"abc", {place: 3}, ["x"])
-    files.synchronise(place)
-    files.delete(place)
-    assert (files.read(place), files.sizes([place])) == (None, {place: None})
+def test_a_place_that_is_none_is_refused():
     with pytest.raises(StorageError, match="not a place that can be written"):
         files.put("nowhere://x/y", b"")

@@ -1,4 +1,4 @@
-"""Small files of the lake: one is put once and whole, or in place of another; the same by URI, without a local path."""
+"""Small files of the lake, where there are no links, and entries of chains; `conformance/test_stores.py` has the rest."""
 
 from __future__ import annotations
 
@@ -8,30 +8,6 @@ import pytest
 
 from lakehouse.errors import StorageError
 from lakehouse.storage import chain, files
-
-
-@pytest.fixture(params=["", "file://"], ids=["path", "uri"])
-def folder(request, tmp_path):
-    return f"{request.param}{tmp_path}"
-
-
-def test_a_file_is_put_once(folder, tmp_path):
-    (tmp_path / "a").mkdir()
-    place = files.join(folder, "a", "x")
-    assert files.put_once(place, b"abc") is True
-    assert files.put_once(place, b"other") is False
-    assert files.read(place) == b"abc"
-    assert files.names(files.join(folder, "a")) == ["x"]  # nothing beside it is left
-    assert files.folders(folder) == ["a"]
-    assert files.folders(files.join(folder, "nowhere")) == []
-
-
-def test_a_file_is_replaced_whole(folder, tmp_path):
-    place = files.join(folder, "x")
-    for content in (b"abc", b"d"):
-        files.replace(place, content)
-        assert files.read(place) == content
-    assert files.names(folder) == ["x"]
 
 
 def test_a_file_is_put_once_where_there_are_no_links(tmp_path, monkeypatch):
