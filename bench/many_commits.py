@@ -37,7 +37,9 @@ def main() -> None:
     placement = storage.Placement("none", statistics_columns=("_batch", "_row"))
     ours: list[float] = []
     bare: list[float] = []
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else Path.cwd()) as folder:  # /tmp may be memory
+    with tempfile.TemporaryDirectory(
+        dir=sys.argv[2] if len(sys.argv) > 2 else Path.cwd()
+    ) as folder:  # /tmp may be memory
         lake = storage.create_lake(load_settings(Path(__file__).parent / "projects" / "months", lake=folder + "/lake"))
         for number in track(range(count), "committing"):
             batch = storage.reserve(

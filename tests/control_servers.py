@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres_server():
+@contextmanager
+def running_postgres(*, durable: bool = False):
     """The URL of a PostgreSQL server of our own, on a port of its own; PostgreSQL refuses to run as root."""
-    programs = [shutil.which(name) for name in ("initdb", "pg_ctl")]
-    if None in programs:
-        if os.environ.get("LAKEHOUSE_REQUIRE") == "all":
-            pytest.fail("PostgreSQL is missing; run `make test-deps`")
-        pytest.skip("PostgreSQL is not here; run `make test-deps`")
     # of its own, because pytest's folders belong to the user and go when another run of pytest tidies up
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-postgres-"))
     user: dict[str, str] = {}
@@ -43,11 +39,24 @@ def postgres_server():
     port, data = _free_port(), folder / "data"
     run = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **user}
     subprocess.run(["initdb", "-D", data, "-A", "trust", "-U", "lakehouse"], check=True, **run)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}{'' if durable else ' -c fsync=off'}"
     subprocess.run(["pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"], check=True, **run)
-    yield f"postgresql+psycopg://lakehouse@127.0.0.1:{port}/postgres"
-    subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
-    shutil.rmtree(folder)
+    try:
+        yield f"postgresql+psycopg://lakehouse@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A server for all tests."""
+    if None in [shutil.which(name) for name in ("initdb", "pg_ctl")]:
+        if os.environ.get("LAKEHOUSE_REQUIRE") == "all":
+            pytest.fail("PostgreSQL is missing; run `make test-deps`")
+        pytest.skip("PostgreSQL is not here; run `make test-deps`")
+    with running_postgres() as url:
+        yield url
 
 
 @pytest.fixture
