@@ -6,13 +6,18 @@ Host and path go through as they came, so what the client has signed stays valid
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 BUSY, BROKEN, CLOSED, LATE, LOST = "503", "500", "closed", "late", "lost"
@@ -20,6 +25,8 @@ BUSY, BROKEN, CLOSED, LATE, LOST = "503", "500", "closed", "late", "lost"
 #: or after it was done; the request is done so late that nobody waits for the answer any more.
 KINDS = (BUSY, BROKEN, CLOSED, LATE, LOST)
 _CODES = {BUSY: "SlowDown", BROKEN: "InternalError"}
+_CONTROL = "/--/rules"
+KEEP = {"keep": True}
 _BETWEEN = frozenset({"connection", "transfer-encoding", "keep-alive"})
 
 
@@ -41,10 +48,9 @@ class Rule:
 
 
 @dataclass
-class Faulty:
-    """The proxy: its endpoint, the rules, and all requests so far as `METHOD /path?query`."""
+class _State:
+    """What the proxy's process knows: the rules, and all requests so far as `METHOD /path?query`."""
 
-    endpoint: str
     upstream: str
     delay: float
     rules: list[Rule] = field(default_factory=list)
@@ -59,26 +65,52 @@ class Faulty:
             self.fired += found is not None
             return found
 
-    def disturb(self, kind: str, pattern: str, *, nth: int = 1, times: float = 1) -> None:
-        self.rules[:] = [Rule(kind, pattern, nth, times)]
-        self.fired = 0
+    def told(self, wanted: list[dict]) -> dict:
+        """Take new rules; what happened under the ones before."""
+        with self.lock:
+            answer = {"fired": self.fired, "requests": self.requests}
+            if wanted != [KEEP]:
+                self.rules, self.requests, self.fired = [Rule(**each) for each in wanted], [], 0
+            return answer
 
-    def calm(self) -> None:
-        self.rules.clear()
+
+@dataclass(frozen=True)
+class Faulty:
+    """The proxy: where it is, and what a test tells it."""
+
+    endpoint: str
+
+    def disturb(self, pattern: str, *kinds: str, nth: int = 1, times: float = 1) -> None:
+        """Let requests fail from the `nth` that fits on: each kind `times` times, one kind after the other."""
+        self._tell([{"kind": each, "pattern": pattern, "nth": nth, "times": times} for each in kinds])
+
+    def calm(self) -> int:
+        """Let everything through again; how many requests have failed."""
+        return int(self._tell([])["fired"])
+
+    def requests(self) -> list[str]:
+        """The requests since the rules were changed."""
+        return self._tell([KEEP])["requests"]
+
+    def _tell(self, rules: list[dict]) -> dict:
+        wanted = urllib.request.Request(f"{self.endpoint}{_CONTROL}", data=json.dumps(rules).encode(), method="POST")
+        with urllib.request.urlopen(wanted, timeout=30) as answer:
+            return json.loads(answer.read())
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    faulty: Faulty
-
-    def handle_expect_100(self) -> bool:
-        return super().handle_expect_100()
+    state: _State
 
     def log_message(self, *_) -> None:
         pass
 
     def _serve(self) -> None:
-        kind = self.faulty.judge(f"{self.command} {self.path}")
+        if self.path == _CONTROL:
+            told = json.dumps(self.state.told(json.loads(self._body()))).encode()
+            self._answer(200, [("Content-Type", "application/json")], told)
+            return
+        kind = self.state.judge(f"{self.command} {self.path}")
         if kind == CLOSED:
             self._hang_up()
             return
@@ -87,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(int(kind), _CODES[kind])
             return
         if kind == LATE:
-            time.sleep(self.faulty.delay)
+            time.sleep(self.state.delay)
         answer = self._forward(body)
         if kind in {LATE, LOST}:
             self._hang_up()
@@ -107,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self.faulty.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(self.state.upstream, timeout=30)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -151,15 +183,25 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def faulty(endpoint: str, *, delay: float):
-    """A proxy before a store; `delay` is longer than clients wait."""
-    handler = type("Handler", (_Handler,), {})
-    server = _Server(("127.0.0.1", 0), handler)
-    handler.faulty = Faulty(f"http://127.0.0.1:{server.server_port}", urlsplit(endpoint).netloc, delay)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield handler.faulty
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    """A proxy before a store; `delay` is longer than clients wait.
+
+    In a process of its own: delta-rs asks while it holds Python's lock, so a thread of the test's could not answer.
+    """
+    command = [sys.executable, "-m", "tests.faulty_store", urlsplit(endpoint).netloc, str(delay)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Faulty(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    _Handler.state = _State(sys.argv[1], float(sys.argv[2]))
+    server = _Server(("127.0.0.1", 0), _Handler)
+    print(server.server_port, flush=True)  # noqa: T201 - the parent reads it
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ FILE = (
     "a.csv",
     shop.HEADER + "1,5,2011-01-01,1,SECRET\n2,5,2011-01-02,2,y\n3,6,2011-02-01,bad,z\n4,7,2011-02-03,4,z\n",
 )
-FOR_GOOD = float("inf")
+FOR_GOOD = 10**9
 DELAY = 1.5
 
 #: A request of each kind that an ingest makes, by method and key.
@@ -55,9 +55,12 @@ REQUESTS = {
 }
 #: Where the answer is lost after the store has done it, or comes too late: where something is written.
 WRITTEN = [name for name, pattern in REQUESTS.items() if pattern.startswith("PUT")]
-ONCE = [(name, kind) for name in REQUESTS for kind in (BUSY, CLOSED)] + [
-    (name, kind) for name in WRITTEN for kind in (LOST, BROKEN, LATE)
+ONCE = [
+    *((name, (BUSY, CLOSED)) for name in REQUESTS),
+    *((name, (LOST,)) for name in WRITTEN),
+    *((name, (LATE, BROKEN)) for name in ("raw file", "raw log", "chain entry")),
 ]
+OUTAGES = list(zip([*WRITTEN, "size of a raw file", "log read", "staged file read"], [BUSY, CLOSED] * 6, strict=False))
 
 
 @pytest.fixture(scope="module")
@@ -130,34 +133,31 @@ def require_same(own, wanted) -> None:
     assert worm.verify(own.lake).findings == ()
 
 
-@pytest.mark.parametrize(("request_", "kind"), ONCE)
-def test_one_fault_is_gone_with_the_next_attempt_or_the_next_run(fault, own, wanted, request_, kind):
-    fault.disturb(kind, REQUESTS[request_])
+@pytest.mark.parametrize(("request_", "kinds"), ONCE)
+def test_one_fault_is_gone_with_the_next_attempt_or_the_next_run(fault, own, wanted, request_, kinds):
+    fault.disturb(REQUESTS[request_], *kinds)
     trouble = run(own)
-    assert fault.fired == 1, "no such request"
-    fault.calm()
+    assert fault.calm() > 0, "no such request"
     if trouble is not None:
         require_clear(trouble)
         assert run(own) is None
     require_same(own, wanted)
 
 
-@pytest.mark.parametrize("request_", list(REQUESTS))
-def test_an_outage_ends_clearly_and_one_more_run_makes_it_good(fault, own, wanted, request_):
-    for kind in (BUSY, CLOSED):
-        fault.disturb(kind, REQUESTS[request_], times=FOR_GOOD)
-        trouble = run(own)
-        assert fault.fired > 0, "no such request"
-        if trouble is not None:
-            require_clear(trouble)
-    fault.calm()
+@pytest.mark.parametrize(("request_", "kind"), OUTAGES)
+def test_an_outage_ends_clearly_and_one_more_run_makes_it_good(fault, own, wanted, request_, kind):
+    fault.disturb(REQUESTS[request_], kind, times=FOR_GOOD)
+    trouble = run(own)
+    assert fault.calm() > 1, "no such request, or it was not tried again"
+    if trouble is not None:
+        require_clear(trouble)
     assert run(own) is None
     require_same(own, wanted)
 
 
-@pytest.mark.parametrize("nth", [1, 5, 10, 20, 40])
+@pytest.mark.parametrize("nth", [1, 12, 40])
 def test_a_store_that_is_gone_from_some_request_on(fault, own, wanted, nth):
-    fault.disturb(CLOSED, "", nth=nth, times=FOR_GOOD)
+    fault.disturb("", CLOSED, nth=nth, times=FOR_GOOD)
     trouble = run(own)
     assert trouble is not None
     require_clear(trouble)
@@ -178,7 +178,7 @@ def require_clear(error: LakehouseError) -> None:
 def test_the_command_ends_with_one_and_a_hint(fault, own, tmp_path):
     import os
 
-    fault.disturb(BUSY, r"PUT .*/raw/", times=FOR_GOOD)
+    fault.disturb(r"PUT .*/raw/", BUSY, times=FOR_GOOD)
     file = tmp_path / "2011-01-01.csv"
     file.write_text("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
                     "536365,S1,SECRET,6,2011-01-01 08:26:00,2.55,12346.0,France\n")  # fmt: skip
@@ -186,7 +186,6 @@ def test_the_command_ends_with_one_and_a_hint(fault, own, tmp_path):
     variables = {**os.environ, **own.environment, "PYTHONPATH": str(worm_store.ROOT)}
     ran = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert ran.returncode == 1, ran.stderr
-    assert "the S3 store refused, or did not answer (SlowDown)" in ran.stderr
     assert "hint:" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert "SECRET" not in ran.stderr + ran.stdout

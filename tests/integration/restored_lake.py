@@ -192,10 +192,14 @@ def mend(settings):
 
 def require_refused(settings, table, match: str) -> None:
     """Opening is refused; in a store, where it asks the chains alone, the next change of the table is."""
-    with pytest.raises(LakeMismatchError, match=match):
+
+    def use() -> None:
         lake = storage.open_lake(settings)
         if "://" in settings.lake:
             write(lake, table, rows(99), [], storage.BatchUpdate(99, "staged"))
+
+    with pytest.raises(LakeMismatchError, match=match):
+        use()
 
 
 def require_quiet(settings):

@@ -13,7 +13,7 @@ from assets.features.banking import next_best_action
 from lakehouse import storage
 from lakehouse.model import Tier
 from tests.integration.domain_lake import generated_files_go_all_the_way, has_the_contracts_rows, lake_of
-from tests.stores import site_on_disk
+from tests.stores import everywhere, site_on_disk
 
 FILES = {
     "district": ("district.asc", 77),
@@ -160,7 +160,11 @@ PROFILE = "client_id,name,email,phone,address,marital_status,occupation,wants_of
 NEW, OLD = "1,Nova,,,,,,true,1999-02-01 12:00:00\n", "1,Stara,,,,,,false,1999-01-01 12:00:00\n"
 
 
-@pytest.mark.parametrize("order", [(NEW, OLD), (OLD, NEW)])
+@pytest.mark.parametrize(
+    ("any_place", "order"),
+    everywhere({"new first": ((NEW, OLD),), "old first": ((OLD, NEW),)}, "new first"),
+    indirect=["any_place"],
+)
 def test_of_two_profiles_the_later_one_stands_whichever_comes_first(project_root, tmp_path, site, order):
     with lake_of(project_root, site, "banking") as found:
         for number, line in enumerate(order):

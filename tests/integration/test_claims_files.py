@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from assets.features.claims import fraud_signals, report_lag, severity
 from lakehouse.model import Tier
 from tests.integration.domain_lake import generated_files_go_all_the_way, has_the_contracts_rows, lake_of
-from tests.stores import site_on_disk
+from tests.stores import ON_DISK, site_on_disk
 
 FILES = {
     "notice": "auto-claims-1000/insurance_claims.csv",
@@ -140,8 +140,9 @@ def test_report_lag_knows_neither_later_reports_nor_later_settlements(insurer):
     assert_frame_equal(then.select(now.columns), now, check_row_order=False)
 
 
+@ON_DISK  # in a store the bank's go this way; 35 looks back at 70 files each take a minute there
 def test_generated_files_go_all_the_way(project_root, site):
-    found = generated_files_go_all_the_way(project_root, site, "claims", rows=9_000 if site.is_local else 2_000)
+    found = generated_files_go_all_the_way(project_root, site, "claims", rows=9_000)
     holders = has_the_contracts_rows(found, HOLDERS, Tier.CURATED)
     assert holders["claims"].sum() > 0
     assert holders["recovered"].sum() > 0

@@ -20,6 +20,7 @@ from lakehouse.errors import LeaseTakenError, ProjectError, RefusedError, Schema
 from lakehouse.model import Tier
 from lakehouse.transform.dbt_run import build
 from tests.integration.dbt_lake import ACTIVITY, DEMAND, LINES, MARKER, line, stage
+from tests.stores import ON_DISK
 
 
 @pytest.fixture
@@ -155,6 +156,7 @@ def test_a_changed_model_rebuilds_every_month(settings, project, lake):
     assert [row["invoices"] for row in rows(lake, DEMAND, "day")] == [7]
 
 
+@ON_DISK  # as a changed model
 def test_a_changed_macro_rebuilds_every_month(settings, project, lake):
     stage(lake, project, [line("2011-01-10 10:00")])
     [first] = build(settings, [DEMAND])
@@ -189,11 +191,13 @@ def test_input_that_did_not_pass_is_not_read(settings, project, lake, failed):
     assert not storage.exists(lake, DEMAND)
 
 
+@ON_DISK  # asks no store
 def test_only_curated_tables_are_built(settings, lake):
     with pytest.raises(UsageError, match="curated"):
         build(settings, [LINES])
 
 
+@ON_DISK  # dbt's tests read what its models read
 def test_a_broken_promise_of_the_contract_is_a_failed_test(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     model.write_text(model.read_text().replace("then -Quantity else", "then Quantity else"))
@@ -202,6 +206,7 @@ def test_a_broken_promise_of_the_contract_is_a_failed_test(settings, project, la
     assert built.failed_tests == ("retail_daily_demand_range_returned_quantity",)
 
 
+@ON_DISK  # dbt's tests read what its models read
 def test_a_test_written_for_dbt_alone_fails_by_its_name(settings, project, lake):
     own = settings.project / "dbt/tests/demand_is_french.sql"
     own.parent.mkdir()
@@ -223,6 +228,7 @@ def test_tests_of_a_table_that_did_not_pass_run_again_though_nothing_is_stale(se
     assert passed.failed_tests == (), "who passed is not asked twice"
 
 
+@ON_DISK  # dbt's words
 def test_a_test_that_cannot_run_is_an_error_and_not_a_failed_test(settings, project, lake):
     own = settings.project / "dbt/tests/nonsense.sql"
     own.parent.mkdir()
@@ -232,6 +238,7 @@ def test_a_test_that_cannot_run_is_an_error_and_not_a_failed_test(settings, proj
         build(settings, [DEMAND])
 
 
+@ON_DISK  # refused before anything is written
 def test_a_model_with_other_columns_is_refused_by_name_and_type(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     model.write_text(model.read_text().replace("as revenue", "as income").replace("Country as country", "1 as country"))
@@ -244,6 +251,7 @@ def test_a_model_with_other_columns_is_refused_by_name_and_type(settings, projec
     assert not storage.exists(lake, DEMAND)
 
 
+@ON_DISK  # DuckDB's words
 def test_a_models_error_names_the_file_and_no_value(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     good = model.read_text()
@@ -285,6 +293,7 @@ def test_a_table_at_work_elsewhere_raises_storages_own_error(settings, project, 
         build(settings, [DEMAND])
 
 
+@ON_DISK  # spill files are of this disk
 def test_trap_15_too_little_memory_is_an_error_and_spills_nothing(settings, project, lake, monkeypatch, tmp_path):
     monkeypatch.setenv("LAKEHOUSE_DUCKDB_MEMORY", "24MB")
     monkeypatch.chdir(tmp_path)

@@ -93,7 +93,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(
     ("any_place", "new", "kinds"),
-    everywhere(CHANGES, "retype", "history", "swapped names", "derived column"),
+    everywhere(CHANGES, "history", "swapped names"),
     indirect=["any_place"],
 )
 def test_what_changes_rows_is_a_rebuild_and_equals_a_fresh_lake(site, project_root, clock, new, kinds):

@@ -51,17 +51,24 @@ def fresh(site, project_root, clock):
     return make
 
 
-@pytest.fixture(params=["all at once", "in small portions"])
-def portions(request, monkeypatch, any_place):
-    if request.param == "in small portions":
-        if "://" in any_place:
-            pytest.skip("how many rows are taken at once is nothing to a store")
+@pytest.fixture
+def portions(request, monkeypatch):
+    if request.param == SMALL_PORTIONS:
         monkeypatch.setattr(gate, "ROWS_AT_ONCE", 3)
         monkeypatch.setattr(appending, "MOST_SUSPECTS", 2)
 
 
-@pytest.mark.usefixtures("portions")
-def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh):
+AT_ONCE, SMALL_PORTIONS = "all at once", "in small portions"
+#: How many rows are taken at once is nothing to a store.
+in_portions = pytest.mark.parametrize(
+    ("any_place", "portions"),
+    everywhere({each: (each,) for each in (AT_ONCE, SMALL_PORTIONS)}, AT_ONCE),
+    indirect=["any_place", "portions"],
+)
+
+
+@in_portions
+def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh, portions):
     table = shop.sale_table(SMALL)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -75,8 +82,8 @@ def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh):
 
 
 @pytest.mark.parametrize(("old", "new"), [(SMALL, LARGE), (LARGE, SMALL)], ids=["more rows pass", "fewer rows pass"])
-@pytest.mark.usefixtures("portions")
-def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, old, new):
+@in_portions
+def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, old, new, portions):
     table = shop.sale_table(old)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -188,19 +195,19 @@ def moded(most: str, mode: str, *, history: bool):
 
 
 MODES = {
-    f"{mode}-{kept}": (mode, kept == "history")
+    f"{mode}-{kept}-{portions}": (mode, kept == "history", portions)
     for mode in ("upsert", "snapshot", "changes")
     for kept in ("latest", "history")
+    for portions in (AT_ONCE, SMALL_PORTIONS)
 }
 
 
 @pytest.mark.parametrize(
-    ("any_place", "mode", "history"),
-    everywhere(MODES, "upsert-latest", "snapshot-history", "changes-latest"),
-    indirect=["any_place"],
+    ("any_place", "mode", "history", "portions"),
+    everywhere(MODES, f"changes-history-{AT_ONCE}"),
+    indirect=["any_place", "portions"],
 )
-@pytest.mark.usefixtures("portions")
-def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, mode, history):
+def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, mode, history, portions):
     old, new = moded("100", mode, history=history), moded("1000", mode, history=history)
     for file in DUMPS:
         shop.take(lake, old, clock, file)
