@@ -1,6 +1,8 @@
 # Every target sets up what it needs. `make` alone lists them.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+# Tests wait for disks and servers half of the time, so one process more than there are cores; a file stays in one process.
+TESTS = $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
 LAKE ?= $(CURDIR)/.lake
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
@@ -27,10 +29,10 @@ lint: venv ## ruff, pyright, import contracts
 
 check: lint ## lint, types, import contracts, contracts and the fast tests
 	@$(BIN)/lakehouse check
-	@$(BIN)/pytest -q -m "not slow and not browser and not postgres and not s3 and not trino" tests/unit tests/property tests/golden
+	@$(TESTS) -q -m "not slow and not browser and not postgres and not s3 and not trino" tests/unit tests/property tests/golden
 
 test: venv ## every test; what a laptop lacks is skipped loudly
-	@$(BIN)/pytest
+	@$(TESTS)
 
 bench: venv ## side-by-side benchmarks, one table each
 	@bench/run

@@ -139,11 +139,18 @@ _SYSTEM = {
 }
 
 
+#: How engines that read an S3 store by themselves begin what they say of its failures, before anything of a file.
+_STORE = ("object-store error", "Generic S3 error")
+STORE_HINT = "check `AWS_ENDPOINT_URL`, `AWS_REGION`, the credentials and their rights, then run it again"
+
+
 def of_system(error: BaseException, *, where: str | None = None) -> StorageError | None:
-    """What to tell of a full or read-only disk or of missing rights; None when the error is something else.
+    """What to tell of a full or read-only disk, of missing rights or a silent store; None when it is something else.
 
     Only the folder is named: names of landed files may be personal.
     """
+    if isinstance(error, OSError) and error.errno is None and str(error).startswith(_STORE):
+        return StorageError("the S3 store refused, or did not answer", where=where, hint=STORE_HINT)
     if not isinstance(error, OSError) or error.errno not in _SYSTEM:
         return None
     what, hint = _SYSTEM[error.errno]

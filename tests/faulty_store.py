@@ -18,7 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BUSY, BROKEN, CLOSED, LATE, LOST = "503", "500", "closed", "late", "lost"
 #: What can happen to a request: the store says that it is busy or broken; the connection ends before the request is read,
@@ -82,7 +86,12 @@ class Faulty:
 
     def disturb(self, pattern: str, *kinds: str, nth: int = 1, times: float = 1) -> None:
         """Let requests fail from the `nth` that fits on: each kind `times` times, one kind after the other."""
-        self._tell([{"kind": each, "pattern": pattern, "nth": nth, "times": times} for each in kinds])
+        self.disturb_all([pattern], *kinds, nth=nth, times=times)
+
+    def disturb_all(self, patterns: Iterable[str], *kinds: str, nth: int = 1, times: float = 1) -> None:
+        """The same for several kinds of requests, each by itself."""
+        told = {"nth": nth, "times": times}
+        self._tell([{"kind": kind, "pattern": each, **told} for each in patterns for kind in kinds])
 
     def calm(self) -> int:
         """Let everything through again; how many requests have failed."""
@@ -100,6 +109,7 @@ class Faulty:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client
     state: _State
 
     def log_message(self, *_) -> None:

@@ -337,7 +337,7 @@ def _is_raw(table: Target) -> bool:
 
 
 def _configuration(*, append_only: bool) -> tuple[tuple[str, str], ...]:
-    return tuple(delta.WORM.items()) if append_only else ()
+    return tuple({**delta.CHECKPOINTS, **(delta.WORM if append_only else {})}.items())
 
 
 def _describe(placement: Placement) -> str:

@@ -38,6 +38,9 @@ READABLE_FEATURES = frozenset({"timestampNtz"})
 APPEND_ONLY = {"delta.appendOnly": "true"}
 #: Trap 13: otherwise an ordinary append deletes log entries after 30 days; raw's history is evidence.
 KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+#: Every handle reads the log behind the last checkpoint: with deltalake's hundred entries that is most of a commit's work, and
+#: two hundred requests to a store.
+CHECKPOINTS = {"delta.checkpointInterval": "20"}
 #: What every raw table is made with and keeps.
 WORM = {**APPEND_ONLY, **KEEP_LOG}
 _LOG = "_delta_log"

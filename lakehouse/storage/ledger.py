@@ -24,7 +24,7 @@ from lakehouse.storage.delta import polars_schema
 from lakehouse.storage.lake import SystemTable
 from lakehouse.storage.layout import Placement
 from lakehouse.storage.leases import is_held
-from lakehouse.storage.read import exists, scan, snapshot
+from lakehouse.storage.read import is_there, scan, snapshot
 from lakehouse.storage.recovery import lease
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def read_ledger(lake: Lake, table: Target | None = None) -> pl.DataFrame:
     wanted = pl.lit(value=True) if table is None else pl.col("table") == lake.key(table)
     # the outbox first: an event that is flushed in between is then found twice, not never
     waiting = _waiting(lake).filter(wanted)
-    if exists(lake, LEDGER):
+    if is_there(lake, LEDGER):
         waiting = pl.concat([scan(lake, LEDGER).filter(wanted).collect(), waiting])
     return waiting.unique("event_id", keep="first", maintain_order=True)
 
 
 def written_ids(lake: Lake) -> set[str]:
     """The ids of all events that the ledger's table has."""
-    if not exists(lake, LEDGER):
+    if not is_there(lake, LEDGER):
         return set()
     return set(scan(lake, LEDGER).select("event_id").collect()["event_id"].to_list())
 
@@ -128,7 +128,7 @@ def balance(lake: Lake, table: TableId) -> Balance:
 
 
 def _counted(lake: Lake, staged: TableId) -> pl.DataFrame:
-    if not exists(lake, staged):
+    if not is_there(lake, staged):
         return pl.DataFrame(schema={"batch": pl.Int64, "staged": pl.Int64})
     rows = snapshot(lake, staged).scan()
     counted = rows.group_by(pl.col(BATCH).alias("batch")).agg(pl.len().cast(pl.Int64).alias("staged"))

@@ -117,7 +117,12 @@ def scan_files(
 
 
 def exists(lake: Lake, table: Target) -> bool:
-    """Whether the table has been committed to."""
+    """Whether the table has been committed to; refuses what would be read wrongly."""
+    return delta.handle(lake.uri(table)) is not None
+
+
+def is_there(lake: Lake, table: Target) -> bool:
+    """The same for who reads the table next, which refuses what `exists` would: one listing, and not all of the log."""
     return delta.is_there(lake.uri(table))
 
 
@@ -209,7 +214,7 @@ class Figures:
 
 def table_figures(lake: Lake, table: Target) -> Figures | None:
     """Rows, files, bytes, version and age of a table; None when it is not there yet."""
-    if not exists(lake, table):
+    if not is_there(lake, table):
         return None
     now = snapshot(lake, table)
     entry = _changing_entry(lake, table, now.version)

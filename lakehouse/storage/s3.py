@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lakehouse.errors import StorageError
+from lakehouse.errors import STORE_HINT, StorageError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -316,7 +316,7 @@ def _failed(uri: str, code: str) -> StorageError:
     return StorageError(
         f"the S3 store refused, or did not answer ({code or 'no code'})",
         where=uri,
-        hint="check `AWS_ENDPOINT_URL`, `AWS_REGION`, the credentials and their rights, then run it again",
+        hint=STORE_HINT,
     )
 
 

@@ -16,10 +16,10 @@ from deltalake import write_deltalake
 from deltalake.transaction import RemoveAction
 
 from lakehouse import storage
-from lakehouse.errors import LakehouseError, LakeMismatchError, StorageError
+from lakehouse.errors import LakehouseError, LakeMismatchError
 from lakehouse.storage import faults, preserved, s3
 from tests.attacks import worm_store
-from tests.attacks.worm_lake import DRUG, PLACEMENT, SCHEMA, VISIT, prove, put, rows, said
+from tests.attacks.worm_lake import DRUG, VISIT, prove, put, rows, said
 from tests.attacks.worm_store import FOREVER, refused
 
 ON_TOP, MARKER, REWRITTEN, GONE = "lies on top of the one", "hidden by a delete marker", "was rewritten", "is missing"
@@ -388,23 +388,8 @@ def test_in_a_bucket_without_lock_what_was_put_while_versions_were_suspended_is_
     own.lake.control.dispose()
 
 
-def test_a_lock_needs_a_bucket_of_its_own_that_can(locking_store, tmp_path, monkeypatch):
-    with pytest.raises(StorageError, match="made without object lock"):
-        worm_store.make(locking_store, tmp_path, locks=False)
-    same = locking_store.bucket(locks=True)
-    monkeypatch.setattr(type(locking_store), "bucket", lambda *_, **__: same)
-    with pytest.raises(StorageError, match="in one bucket with"):
-        worm_store.make(locking_store, tmp_path)
-
-
-def test_an_ordinary_write_goes_on_while_somebody_hides(attacked):
-    """What is hidden in one table stops nobody in another, and an append to a table whose data is hidden is whole."""
+def test_readers_get_an_error_and_not_fewer_rows_while_data_is_hidden(attacked):
     attacked.hide(attacked.data(VISIT, 0))
-    with storage.lease(attacked.lake, DRUG) as held:
-        tx = storage.begin(attacked.lake, DRUG, held, SCHEMA, PLACEMENT, append_only=True)
-        tx.write(rows(2))
-        tx.abandon()
-    attacked.require_found((VISIT, "entry 1, version 0, file", MARKER))
     with pytest.raises((LakehouseError, OSError, pl.exceptions.ComputeError)):
         storage.scan(attacked.lake, VISIT).collect()
     assert attacked.recover() == 1

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from lakehouse import storage
+from lakehouse.errors import StorageError
 from lakehouse.storage import chain, intents, s3
 from lakehouse.storage.control import ControlDatabase
 from tests.attacks import worm_store
@@ -170,3 +171,13 @@ def test_a_restored_backup_is_recovered_also_where_raw_is_locked(own, tmp_path, 
 
 def _keys(own, bucket: str) -> list[str]:
     return [each["Key"] for each in own.client.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def test_a_lock_needs_a_bucket_of_its_own_that_can(locking_store, tmp_path, monkeypatch):
+    with pytest.raises(StorageError, match="made without object lock"):
+        worm_store.make(locking_store, tmp_path, locks=False)
+    same = locking_store.bucket(locks=True)
+    shutil.rmtree(tmp_path / "control")
+    monkeypatch.setattr(type(locking_store), "bucket", lambda *_, **__: same)
+    with pytest.raises(StorageError, match="in one bucket with"):
+        worm_store.make(locking_store, tmp_path)

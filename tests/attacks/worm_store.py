@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -14,11 +16,9 @@ from typer.testing import CliRunner
 
 from lakehouse import storage
 from lakehouse.settings import load_settings
-from lakehouse.storage import chain, delta, faults, intents, preserved, recovery, s3
+from lakehouse.storage import chain, delta, faults, intents, migrations, preserved, recovery, s3
+from lakehouse.storage.control import ControlDatabase
 from tests.attacks.worm_lake import DRUG, ROOT, VISIT, prove, put, said
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: Versions of the two tables and the entries that tell of them.
 ENTRY = {VISIT: {0: 1, 1: 3, 2: 4, 3: 5}, DRUG: {0: 2}}
@@ -136,6 +136,8 @@ def make(store, folder: Path, *, days: int | None = 1, locks: bool = True, fille
         "LAKEHOUSE_KEY_FILE": str(folder / "control" / "kek.key"),
         **({} if days is None else {"LAKEHOUSE_RAW_LOCK_DAYS": str(days)}),
     }
+    (folder / "control").mkdir()
+    (folder / "control" / "control.db").write_bytes(_empty_database())
     lake = storage.create_lake(settings_of(environment))
     attacked = Attacked(lake, store.client(), environment)
     if filled:
@@ -146,6 +148,17 @@ def make(store, folder: Path, *, days: int | None = 1, locks: bool = True, fille
             storage.fence(held)
         put(lake, VISIT, 5)
     return attacked
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """A control database of today's revision: the migrations cost more than a small lake."""
+    with tempfile.TemporaryDirectory() as folder:
+        control = ControlDatabase(f"sqlite:///{folder}/control.db")
+        with control.write("lake.control") as connection:
+            migrations.upgrade(connection)
+        control.dispose()
+        return Path(folder, "control.db").read_bytes()
 
 
 def settings_of(environment: dict[str, str]):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse import storage
-from lakehouse.errors import LakehouseError, withheld
+from lakehouse.errors import LakehouseError, of_system, withheld
 from lakehouse.storage import s3, worm
 from tests.attacks import worm_store
 from tests.crash import aftermath
@@ -55,12 +55,13 @@ REQUESTS = {
 }
 #: Where the answer is lost after the store has done it, or comes too late: where something is written.
 WRITTEN = [name for name, pattern in REQUESTS.items() if pattern.startswith("PUT")]
+NAMES = list(REQUESTS)
 ONCE = [
-    *((name, (BUSY, CLOSED)) for name in REQUESTS),
-    *((name, (LOST,)) for name in WRITTEN),
-    *((name, (LATE, BROKEN)) for name in ("raw file", "raw log", "chain entry")),
+    *((tuple(NAMES[start::4]), (BUSY, CLOSED)) for start in range(4)),
+    *(((name,), (LOST,)) for name in WRITTEN),
+    *(((name,), (LATE, BROKEN)) for name in ("raw file", "raw log")),
 ]
-OUTAGES = list(zip([*WRITTEN, "size of a raw file", "log read", "staged file read"], [BUSY, CLOSED] * 6, strict=False))
+OUTAGES = list(zip([*WRITTEN, "log read", "staged file read"], [BUSY, CLOSED] * 5, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,10 @@ def run(own) -> LakehouseError | None:
         storage.flush_outbox(opened)
     except LakehouseError as error:
         return error
+    except OSError as error:  # polars reads by itself; the command line and Dagster's guard tell of it like this
+        told = of_system(error)
+        assert told is not None
+        return told
     finally:
         if opened is not None:
             opened.control.dispose()
@@ -133,11 +138,12 @@ def require_same(own, wanted) -> None:
     assert worm.verify(own.lake).findings == ()
 
 
-@pytest.mark.parametrize(("request_", "kinds"), ONCE)
-def test_one_fault_is_gone_with_the_next_attempt_or_the_next_run(fault, own, wanted, request_, kinds):
-    fault.disturb(REQUESTS[request_], *kinds)
+@pytest.mark.parametrize(("names", "kinds"), ONCE)
+def test_one_fault_is_gone_with_the_next_attempt_or_the_next_run(fault, own, wanted, names, kinds):
+    fault.disturb_all([REQUESTS[name] for name in names], *kinds)
     trouble = run(own)
-    assert fault.calm() > 0, "no such request"
+    fired = fault.calm()
+    assert fired == len(names) * len(kinds) or (trouble is not None and fired), "no such request"
     if trouble is not None:
         require_clear(trouble)
         assert run(own) is None
@@ -185,10 +191,12 @@ def test_the_command_ends_with_one_and_a_hint(fault, own, tmp_path):
     command = [sys.executable, "-m", "lakehouse.cli", "ingest", "retail.invoice_line", str(file)]
     variables = {**os.environ, **own.environment, "PYTHONPATH": str(worm_store.ROOT)}
     ran = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1, ran.stderr
-    assert "hint:" in ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert "SECRET" not in ran.stderr + ran.stdout
+    told = ran.stdout + ran.stderr
+    assert ran.returncode == 1, told
+    assert "the S3 store refused, or did not answer (SlowDown)" in told, told
+    assert "hint:" in told
+    assert "Traceback" not in told
+    assert "SECRET" not in told
 
 
 def test_patience_in_earnest_is_about_a_minute():

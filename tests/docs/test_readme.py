@@ -11,7 +11,15 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCS = ("README.md", "docs/contracts.md", "docs/cli.md", "docs/domains.md", "docs/keys.md", "docs/worm.md")
+DOCS = (
+    "README.md",
+    "docs/contracts.md",
+    "docs/cli.md",
+    "docs/domains.md",
+    "docs/keys.md",
+    "docs/stores.md",
+    "docs/worm.md",
+)
 
 
 @pytest.mark.parametrize("page", DOCS)

@@ -52,7 +52,7 @@ def fresh(site, project_root, clock):
 
 
 @pytest.fixture
-def portions(request, monkeypatch):
+def _portions(request, monkeypatch):
     if request.param == SMALL_PORTIONS:
         monkeypatch.setattr(gate, "ROWS_AT_ONCE", 3)
         monkeypatch.setattr(appending, "MOST_SUSPECTS", 2)
@@ -61,14 +61,15 @@ def portions(request, monkeypatch):
 AT_ONCE, SMALL_PORTIONS = "all at once", "in small portions"
 #: How many rows are taken at once is nothing to a store.
 in_portions = pytest.mark.parametrize(
-    ("any_place", "portions"),
+    ("any_place", "_portions"),
     everywhere({each: (each,) for each in (AT_ONCE, SMALL_PORTIONS)}, AT_ONCE),
-    indirect=["any_place", "portions"],
+    indirect=True,
 )
 
 
 @in_portions
-def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh, portions):
+@pytest.mark.usefixtures("_portions")
+def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh):
     table = shop.sale_table(SMALL)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -83,7 +84,8 @@ def test_a_rebuild_under_the_same_contract_changes_no_row(lake, clock, fresh, po
 
 @pytest.mark.parametrize(("old", "new"), [(SMALL, LARGE), (LARGE, SMALL)], ids=["more rows pass", "fewer rows pass"])
 @in_portions
-def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, old, new, portions):
+@pytest.mark.usefixtures("_portions")
+def test_after_a_contract_change_it_is_as_if_it_had_always_been_so(lake, clock, fresh, old, new):
     table = shop.sale_table(old)
     for file in FILES:
         shop.take(lake, table, clock, file)
@@ -203,11 +205,12 @@ MODES = {
 
 
 @pytest.mark.parametrize(
-    ("any_place", "mode", "history", "portions"),
+    ("any_place", "mode", "history", "_portions"),
     everywhere(MODES, f"changes-history-{AT_ONCE}"),
-    indirect=["any_place", "portions"],
+    indirect=["any_place", "_portions"],
 )
-def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, mode, history, portions):
+@pytest.mark.usefixtures("_portions")
+def test_every_load_mode_is_rebuilt_as_a_fresh_lake_has_it(lake, clock, fresh, mode, history):
     old, new = moded("100", mode, history=history), moded("1000", mode, history=history)
     for file in DUMPS:
         shop.take(lake, old, clock, file)

@@ -106,7 +106,7 @@ def test_raw_is_made_append_only_whatever_its_first_writer_says(lake, visits):
         tx = begin(lake, visits, held)
         tx.write(visits.rows(1))
         tx.commit("raw")
-    assert DeltaTable(lake.uri(visits.RAW)).metadata().configuration == delta.WORM
+    assert DeltaTable(lake.uri(visits.RAW)).metadata().configuration == {**delta.CHECKPOINTS, **delta.WORM}
 
 
 # --- trap 13: the log stays
