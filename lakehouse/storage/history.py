@@ -294,6 +294,9 @@ class _Log:
         elif version > self.newest:
             return  # written after the listing
         elif version not in self.listed.checkpoints:
+            place = files.join(self.uri, LOG, _named(version))
+            if files.sizes([place])[place] is not None:
+                return  # its commit was there at the listing, the checkpoint came right after
             self._wrong_pointer(version, "the pointer to the last checkpoint names one that is not there")
         elif (found := self._checkpoint(version)) and (odd := replay.pointer_differs(content, found)):
             self._wrong_pointer(version, f"the pointer to the last checkpoint does not follow from it: {odd}")

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from lakehouse import storage
 from lakehouse.model import Tier
+from tests.control_servers import running_postgres
 from tests.leaks.home import Home
 from tests.leaks.life import DEATHS, GUEST, VISITOR, Life
 from tests.leaks.planting import STEM, Markers, personal
@@ -111,16 +112,19 @@ def test_features_name_nobody_beside_a_surrogate(lived):
                 assert [leak for leak in found if leak.spelling != "value"] == [], table.id
 
 
+@pytest.fixture
+def own_postgres(postgres_server):
+    """A server that no other test has left anything on; `postgres_server` says what to do where there is none."""
+    del postgres_server
+    with running_postgres() as url:
+        yield url
+
+
 @pytest.mark.postgres
-def test_no_marker_in_postgres(tmp_path_factory, postgres_server):
+def test_no_marker_in_postgres(tmp_path_factory, own_postgres):
     """The control database's rows, its server's files, log and journal; everything else once more."""
-    server = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE leaks")
-        data = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
     place = tmp_path_factory.mktemp("no-leak-postgres")
-    url = sa.make_url(postgres_server).set(database="leaks")
-    home = Home.make(place / "home", control_url=url.render_as_string(hide_password=False), alone=True)
+    home = Home.make(place / "home", control_url=own_postgres, alone=True)
     life = Life(home, place / "made")
     life.deliver()
     assert home.run("take") == 0
@@ -128,12 +132,11 @@ def test_no_marker_in_postgres(tmp_path_factory, postgres_server):
     life.ask()
     life.change()
     assert home.leaks() == []
-    scanner = Scanner(home.markers)
+    server = sa.create_engine(own_postgres, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:
+        data = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
         connection.exec_driver_sql("CHECKPOINT")
-        assert scanner.tree(data.parent) == []
-        connection.exec_driver_sql("DROP DATABASE leaks WITH (FORCE)")
-    server.dispose()
+    assert Scanner(home.markers).tree(data.parent) == []
 
 
 @pytest.mark.parametrize("spelling", spellings(STEM))

@@ -58,7 +58,11 @@ def written(place: Path, rows) -> None:
 
 def taken(root: Path, files, one, clock, *, between=None):
     settings = Settings(
-        root, str(root / "lake"), f"sqlite:///{root / 'lake' / 'control.db'}", root / "lake" / "kek.key"
+        root,
+        str(root / "lake"),
+        landing=root / "lake" / "landing",
+        control_url=f"sqlite:///{root / 'lake' / 'control.db'}",
+        key_file=root / "lake" / "kek.key",
     )
     (root / "lake").mkdir(parents=True)
     lake = storage.create_lake(settings)
