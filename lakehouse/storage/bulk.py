@@ -93,13 +93,15 @@ def _insert_cut(
         return 0
     first: Any = sa.select(sa.literal(0).label("i")).cte("n", recursive=True)
     numbers = first.union_all(sa.select(first.c.i + 1).where(first.c.i + 1 < count))
+    # SQLAlchemy keeps the statements it has compiled, with the values in them: these here, megabytes each, stay outside
+    run = {f"run_{column}": b"".join(values) for column, values in columns.items()}
     cut = [
-        sa.func.substr(sa.literal(b"".join(values), sa.LargeBinary()), numbers.c.i * len(values[0]) + 1, len(values[0]))
-        for values in columns.values()
+        sa.func.substr(sa.bindparam(name, type_=sa.LargeBinary()), numbers.c.i * len(values[0]) + 1, len(values[0]))
+        for name, values in zip(run, columns.values(), strict=True)
     ]
     # `on conflict` behind a select is taken for a join unless there is a `where`
     rows = sa.select(*cut, *(sa.literal(value) for value in constants.values())).where(sa.true())
-    connection.execute(insert.from_select([*columns, *constants], rows))
+    connection.execute(insert.from_select([*columns, *constants], rows), run)
     # the driver counts rows only of statements that begin with their verb, which one with a CTE does not
     return int(connection.exec_driver_sql("SELECT changes()").scalar_one())
 

@@ -240,10 +240,8 @@ class Transaction:
         part.frame.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=rows)
         content = buffer.getbuffer()
         place, lake = files.join(self.uri, path), self.held.lake
-        if _is_raw(self.held.table):
-            stored = files.put_worm(place, content, until=lake.locked_until(lake.now()))
-        else:
-            stored = files.put(place, content)
+        worm = _is_raw(self.held.table)
+        stored = files.put(place, content, worm=worm, until=lake.locked_until(lake.now()) if worm else None)
         stats = statistics(part, self.placement)
         return DataFile(path, content.nbytes, stored.sha256, part.frame.height, stats, stored.version, part.months)
 

@@ -13,7 +13,6 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 READ_ONLY = 0o444
 _PIECE = 1 << 20
 _ASKED_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What was put: the SHA-256 of the bytes, and which version of the object they are where a store keeps versions."""
-
-    sha256: str
-    version: str | None = None
 
 
 def is_local(uri: str) -> bool:
@@ -57,31 +48,23 @@ def join(uri: str, *parts: str) -> str:
     return "/".join((uri.rstrip("/"), *parts))
 
 
-def put(uri: str, content: bytes | memoryview) -> Stored:
+def put(uri: str, content: bytes | memoryview, *, worm: bool = False, until: dt.datetime | None = None) -> s3.Stored:
     """Write one new file whole.
 
-    Raises:
-        FileExistsError: there is a file of that name.
-    """
-    with faults.around("file.put"):
-        if is_local(uri):
-            _put_local(Path(uri), content)
-            return Stored(hashlib.sha256(content).hexdigest())
-        return Stored(hashlib.sha256(content).hexdigest(), s3.put(uri, content))
-
-
-def put_worm(uri: str, content: bytes | memoryview, *, until: dt.datetime | None) -> Stored:
-    """Write one new file that is never to change: read-only on a local disk, locked in a store if `until` says so.
+    Args:
+        uri: where.
+        content: its bytes.
+        worm: it is never to change: read-only on a local disk.
+        until: in a store, nobody may delete it before.
 
     Raises:
         FileExistsError: there is a file of that name.
     """
     with faults.around("file.put"):
-        if is_local(uri):
-            _put_local(Path(uri), content, read_only=True)
-            return Stored(hashlib.sha256(content).hexdigest())
-        lock = None if until is None else s3.Lock(until)
-        return Stored(hashlib.sha256(content).hexdigest(), s3.put(uri, content, lock=lock))
+        if not is_local(uri):
+            return s3.put(uri, content, until=until)
+        _put_local(Path(uri), content, read_only=worm)
+        return s3.Stored(hashlib.sha256(content).hexdigest())
 
 
 def put_once(uri: str, content: bytes) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TAIL_SHARE = 0.15
 TAIL_FILES = 64
-ROWS_AT_ONCE = 500_000
+ROWS_AT_ONCE = 250_000
 
 
 def merge_tail(lake: Lake, contract: Table) -> int | None:

@@ -59,10 +59,11 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Lock:
-    """Until when nobody may delete an object's version (COMPLIANCE: nobody at all)."""
+class Stored:
+    """What was put: the SHA-256 of the bytes, and which version of the object they are where a store keeps versions."""
 
-    until: dt.datetime
+    sha256: str
+    version: str | None = None
 
 
 def options(uri: str) -> dict[str, str] | None:
@@ -86,40 +87,38 @@ def scan_options(uri: str) -> dict[str, Any] | None:
     return None if told is None else {**{n: v for n, v in told.items() if n not in DELTA_PATIENCE}, **SCAN_PATIENCE}
 
 
-def put(uri: str, content: bytes | memoryview, *, lock: Lock | None = None, once: bool = True) -> str | None:
+def put(uri: str, content: bytes | memoryview, *, until: dt.datetime | None = None, once: bool = True) -> Stored:
     """Put an object whole, with its SHA-256 for the store to check.
 
     Args:
         uri: where.
         content: its bytes.
-        lock: keep it that long.
+        until: nobody at all may delete this version before (object lock, COMPLIANCE).
         once: only if there is none of that name yet.
-
-    Returns:
-        The version's id; None where the bucket keeps no versions.
 
     Raises:
         FileExistsError: `once`, and there is another object of that name. One with the same bytes is taken for what an
             attempt of our own has put, whose answer was lost.
         StorageError: the store refuses, or does not answer.
     """
-    digest = hashlib.sha256(content).digest()
-    wanted: dict[str, Any] = {"Body": bytes(content), "ChecksumSHA256": base64.b64encode(digest).decode("ascii")}
+    digest = hashlib.sha256(content)
+    told = base64.b64encode(digest.digest()).decode("ascii")
+    wanted: dict[str, Any] = {"Body": bytes(content), "ChecksumSHA256": told}
     if once:
         wanted["IfNoneMatch"] = "*"
-    if lock is not None:
-        wanted |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": lock.until}
+    if until is not None:
+        wanted |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
     for attempt in range(_ATTEMPTS):
         with _asking(uri, allowed=_TAKEN | _AMBIGUOUS) as asked:
-            return _version(_client().put_object(**_at(uri), **wanted))
+            return Stored(digest.hexdigest(), _version(_client().put_object(**_at(uri), **wanted)))
         if asked.code in _TAKEN:
             break
         if attempt == _ATTEMPTS - 1:
             raise _failed(uri, asked.code)
     found = get(uri)
-    if found is None or hashlib.sha256(found.content).digest() != digest:
+    if found is None or hashlib.sha256(found.content).digest() != digest.digest():
         raise FileExistsError(uri)
-    return found.version
+    return Stored(digest.hexdigest(), found.version)
 
 
 @dataclass(frozen=True)
@@ -246,14 +245,13 @@ def bucket(uri: str) -> str:
 
 def keeps_versions(uri: str) -> bool:
     """Whether the place's bucket keeps old versions of objects, so that what is deleted there is not gone."""
-    with _asking(uri, allowed=_REFUSED):
+    with _asking(uri):
         return _client().get_bucket_versioning(Bucket=_split(uri)[0]).get("Status") == "Enabled"
-    return False
 
 
 def can_lock(uri: str) -> bool:
     """Whether the place's bucket was made with object lock."""
-    with _asking(uri, allowed=_REFUSED | {"ObjectLockConfigurationNotFoundError", *_GONE}):
+    with _asking(uri, allowed=_LOCKS_NOTHING):
         answer = _client().get_object_lock_configuration(Bucket=_split(uri)[0])
         return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
     return False

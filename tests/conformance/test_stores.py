@@ -83,7 +83,7 @@ def test_a_deleted_file_is_gone(folder):
 
 def test_a_locked_file_stays(locking_store):
     place = f"s3://{locking_store.bucket(locks=True)}/raw/x"
-    stored = files.put_worm(place, b"abc", until=NOW + dt.timedelta(days=1))
+    stored = files.put(place, b"abc", worm=True, until=NOW + dt.timedelta(days=1))
     assert stored.version is not None
     assert not files.delete(place)
     assert files.digest(place, version=stored.version) == (3, hashlib.sha256(b"abc").hexdigest())
@@ -112,7 +112,7 @@ def test_without_a_lock_all_versions_of_a_deleted_file_are_gone(locking_store):
 
 def test_the_first_version_is_put_back(locking_store):
     place = f"s3://{locking_store.bucket(locks=True)}/x"
-    first = files.put_worm(place, b"abc", until=NOW + dt.timedelta(days=1))
+    first = files.put(place, b"abc", worm=True, until=NOW + dt.timedelta(days=1))
     files.replace(place, b"forged")
     assert files.read(place) == b"forged"
     store.put_back(place, str(first.version), NOW + dt.timedelta(days=1))
@@ -124,6 +124,14 @@ def test_a_bucket_says_what_it_keeps(locking_store):
     plain, locks = (f"s3://{locking_store.bucket(locks=each)}/x" for each in (False, True))
     assert [store.keeps_versions(each) for each in (plain, locks)] == [False, True]
     assert [store.can_lock(each) for each in (plain, locks)] == [False, True]
+
+
+@pytest.mark.parametrize("asked", [store.keeps_versions, store.can_lock])
+def test_who_may_not_ask_a_bucket_gets_no_answer(locking_store, monkeypatch, asked):
+    place = f"s3://{locking_store.bucket(locks=True)}/x"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody-here")
+    with pytest.raises(StorageError, match="refused, or did not answer"):
+        asked(place)
 
 
 def test_a_store_that_refuses_or_is_not_there_is_a_clear_error(locking_store, monkeypatch):
