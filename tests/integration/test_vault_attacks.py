@@ -254,6 +254,20 @@ def test_no_id_leads_to_an_erased_surrogate_though_several_did(lake, clock):
     assert not left["_entity"].is_in([pair.first, pair.second]).any()
 
 
+@pytest.mark.parametrize("known", ["id", "mark"])
+def test_who_was_merged_is_forgotten_whole(lake, clock, known):
+    """The rows that were sealed under the first id's key do not open any more, whatever of the entity the erasure names."""
+    table = domain.order_table()
+    take(lake, table, clock, "a.csv", HEADER + "1,5,1,x\n2,6,1,y\n3,7,1,z\n")
+    pair = merging.find(lake, "person", {("trim", "integer")}, ("5", "6"))
+    merging.merge(lake, pair)
+    of_six = entities.keyed_hash(lake, "person", pl.Series(["6"])).item() if known == "id" else b""
+    marks = tuple(vault.marks(lake, pl.Series([pair.second])).to_list()) if known == "mark" else ()
+    erasures.record(lake, [erasures.Erasure("person", of_six, marks, None, 5)])
+    make_anew(lake, table)
+    assert staged(lake, table)["id"].to_list() == [3]
+
+
 def test_no_id_leads_to_a_surrogate_that_is_known_by_its_mark_alone(lake, clock):
     table = domain.order_table()
     take(lake, table, clock, "a.csv", HEADER + "1,5,1,x\n")
