@@ -4,6 +4,7 @@
     ├── UsageError                2  the command's words are off
     ├── ProjectError              1  project root, settings or environment
     ├── ContractError            3  findings in contract files, all of them at once
+    ├── PolicyError              3  findings in policy documents, all of them at once
     ├── RefusedError              3  the request was understood and refused
     │   ├── LakeMissingError      3  no lake at this place
     │   ├── LakeMismatchError     3  lake.json and the control database disagree
@@ -12,6 +13,7 @@
     │   ├── UnsupportedTableError 3  a Delta feature that would read wrongly
     │   ├── FileRejectedError     3  a delivered file that cannot be taken
     │   └── KnowledgeTimeError    3  a past `known_at` on a table without history
+    ├── QueryError                1  a reader's query could not be computed
     └── StorageError              1  the lake could not be read or written
         ├── LeaseTakenError       1  somebody else works on the table
         ├── FencedOutError        1  a newer holder has committed; this one must not
@@ -76,6 +78,17 @@ class ContractError(LakehouseError):
         super().__init__(f"{len(self.findings)} mistakes in contracts\n{lines}")
 
 
+class PolicyError(LakehouseError):
+    """Policy documents are wrong; holds every mistake at once."""
+
+    exit_code = 3
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        lines = "\n".join(str(finding) for finding in self.findings)
+        super().__init__(f"{len(self.findings)} mistakes in policies\n{lines}")
+
+
 class RefusedError(LakehouseError):
     """The request was understood and refused."""
 
@@ -108,6 +121,10 @@ class FileRejectedError(RefusedError):
 
 class KnowledgeTimeError(RefusedError):
     """A past `known_at` was asked of a table that keeps no history."""
+
+
+class QueryError(LakehouseError):
+    """A reader's query could not be computed on the rows that it may see."""
 
 
 class StorageError(LakehouseError):

@@ -100,6 +100,8 @@ BAD, BYTES = "_bad", "_bytes"
 EXTRA = "_extra"
 #: Staged tables with history: since when a version is true, and until when (null: it still is).
 VALID_FROM, VALID_TO = "_valid_from", "_valid_to"
+#: Rows that are kept for a duty only, until that day: none but `legal` purposes see them.
+RESTRICTED_UNTIL = "_restricted_until"
 #: Between file and gate only: whether a row names nobody although it must.
 UNNAMED = "__unnamed"
 #: The ends of column names: sealed cells in raw, and from staged on the token that stands for a value.

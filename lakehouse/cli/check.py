@@ -1,4 +1,4 @@
-"""`lakehouse check`: what is wrong in the contracts, all of it at once, and what changes since a revision break.
+"""`lakehouse check`: what is wrong in contracts and policies, all of it at once, and what changes since a revision break.
 
 Findings go to stdout, because they are the result; error-level findings and broken compatibility end with exit code 3.
 """
@@ -14,13 +14,15 @@ from lakehouse.cli import output, words
 from lakehouse.model import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rich.console import Console
 
     from lakehouse.contract.compatibility import Verdict
-    from lakehouse.contract.model import Table
+    from lakehouse.contract.model import Project, Table
+    from lakehouse.model import Finding
+    from lakehouse.policy.load import Examined
 
 _SPELLED = {"full": "compatible", "backward": "backward only", "forward": "forward only", "none": "incompatible"}
 
@@ -31,20 +33,27 @@ def check(
     ] = None,
     _json: output.Json = False,
 ) -> None:
-    """Check contracts: every mistake, with file and line."""
+    """Check contracts and policies: every mistake, with file and line, and every policy test."""
     from lakehouse.contract.load import find_mistakes, load_project
+    from lakehouse.policy.load import examine
     from lakehouse.settings import load_settings
 
     root = load_settings().project
     findings = find_mistakes(root)
-    errors = [finding for finding in findings if finding.level is Level.ERROR]
-    tables = () if errors else load_project(root).tables
+    project = None if _errors(findings) else load_project(root)
+    policies = examine(root, project)
+    findings += policies.findings
+    if project is not None:
+        findings += _derived(project, policies)
+    errors = _errors(findings)
+    tables = project.tables if project is not None and not errors else ()
     verdicts = _verdicts(root, tables, against) if against is not None and not errors else ()
     broken = [verdict for verdict in verdicts if verdict.broken]
     document = {
         "project": root,
         "tables": len(tables),
         "checks": sum(len(table.checks) for table in tables),
+        "policy": _counts(policies),
         "errors": len(errors),
         "warnings": len(findings) - len(errors),
         "findings": [output.finding_document(finding) for finding in findings],
@@ -56,15 +65,51 @@ def check(
     def show(console: Console) -> None:
         output.show_findings(console, findings)
         if errors:
-            console.print(f"[red]✗[/] {words.plural(len(errors), 'error')} in the contracts of {root}")
+            console.print(f"[red]✗[/] {words.plural(len(errors), 'error')} in the contracts and policies of {root}")
         else:
-            what = f"{words.plural(len(tables), 'table')}, {words.plural(int(str(document['checks'])), 'check')}"
-            console.print(f"[green]✓[/] contracts of {root}: {what}, nothing wrong")
+            _show_sound(console, document)
         if against is not None and not errors:
             _show(console, verdicts, against)
 
     output.emit(document, show)
     output.leave(refused=bool(errors or broken))
+
+
+def _errors(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level is Level.ERROR]
+
+
+def _counts(examined: Examined) -> dict[str, int]:
+    policy, tests = examined.policy, examined.tests
+    return {
+        "purposes": len(policy.purposes),
+        "grants": len(policy.grants),
+        "ceilings": len(policy.ceilings) + len(policy.row_ceilings),
+        "tests_passed": tests.passed,
+        "tests_failed": tests.failed,
+    }
+
+
+def _show_sound(console: Console, document: Mapping[str, Any]) -> None:
+    """What was looked at, when nothing is wrong."""
+    what = f"{words.plural(document['tables'], 'table')}, {words.plural(document['checks'], 'check')}"
+    console.print(f"[green]✓[/] contracts of {document['project']}: {what}, nothing wrong")
+    counts = document["policy"]
+    if not counts["purposes"]:
+        console.print("[green]✓[/] policies: no purpose, so nothing can be read")
+        return
+    rules = (("purposes", "purpose"), ("grants", "grant"), ("ceilings", "ceiling"), ("tests_passed", "test"))
+    console.print(
+        f"[green]✓[/] policies: {', '.join(words.plural(counts[key], word) for key, word in rules)}, all hold"
+    )
+
+
+def _derived(project: Project, policies: Examined) -> list[Finding]:
+    """Taint of curated and feature tables, under the policy as far as there is one."""
+    from lakehouse.transform.derived import find_derived_mistakes
+
+    # A policy's own mistakes are told by themselves; what is personal is known without it.
+    return find_derived_mistakes(project, None if _errors(policies.findings) else policies.policy)
 
 
 def _verdicts(root: Path, tables: Iterable[Table], against: str) -> tuple[Verdict, ...]:

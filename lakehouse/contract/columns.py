@@ -9,8 +9,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from lakehouse.contract import canonical, formats, reading, spelling
+from lakehouse.contract import canonical, derivation, formats, reading, spelling
 from lakehouse.contract.findings import choices
+from lakehouse.contract.keys import CLASSIFICATIONS
 from lakehouse.contract.model import Column, ColumnType, Logical
 from lakehouse.model import TOKEN_SUFFIX, Tier
 
@@ -67,6 +68,7 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
         name=name,
         type=column_type,
         category=category,
+        classification=_classification(node),
         required=reading.flag(node, "required") or reading.flag(node, "primaryKey"),
         description=reading.text(node, "description") or "",
         source_name=reading.text(node, "physicalName") or name,
@@ -79,6 +81,8 @@ def read_column(node: Node, tier: Tier, findings: Findings) -> Column | None:
         raw_clear=reading.text(own, "raw_clear"),
         null_words=_null_words(own),
         transform=transform,
+        declassified=derivation.read_declassified(own, tier, findings),
+        made_of=derivation.read_made_of(own, tier, findings),
         where=node.where,
         **spelling.read_spelling(own, column_type, tier, findings),
     )
@@ -189,6 +193,12 @@ def _category(own: Node | None, findings: Findings) -> str:
         findings.unknown("category-unknown", found, "category", known=categories())
         return "user"
     return found.text
+
+
+def _classification(node: Node) -> str | None:
+    """What `shape` lets pass; whether it raises or lowers the category's class is the policies' to say."""
+    said = reading.text(node, "classification")
+    return said if said in CLASSIFICATIONS else None
 
 
 def _canonical(own: Node | None, findings: Findings) -> tuple[str, ...]:

@@ -128,6 +128,9 @@ def _column(old: Column, new: Column) -> Iterator[Change]:
         # statistics of personal columns must not stand in the log, so files are written anew where that changes
         effect = Effect.REBUILD if old.personal != new.personal else Effect.METADATA
         yield Change(Kind.CATEGORY, effect, f"`{new.name}`: {old.category} becomes {new.category}", new.name)
+    if old.classification != new.classification:
+        text = f"`{new.name}`: classification {old.classification or 'none'} becomes {new.classification or 'none'}"
+        yield Change(Kind.CATEGORY, Effect.NOTHING, text, new.name)
     if _token(old) != _token(new):
         kind, text = _other_token(old, new)
         yield Change(kind, Effect.REBUILD, f"`{new.name}`: {text}", new.name)
@@ -185,7 +188,7 @@ def _table(old: Table, new: Table) -> Iterator[Change]:
         kept = " with history" if new.history else ""
         yield Change(Kind.LOAD_MODE, Effect.REBUILD, f"deliveries meet what is there as `{new.load_mode}`{kept}")
     yield from _drift(old, new)
-    rest = ("scope", "retention", "quarantine_days", "refresh", "inputs", "sources", "compatibility")
+    rest = ("scope", "retention", "quarantine_days", "refresh", "inputs", "made_of", "sources", "compatibility")
     named = ", ".join(f"`{name}`" for name in rest if getattr(old, name) != getattr(new, name))
     if named:
         yield Change(Kind.OTHER, Effect.NOTHING, f"{named}: for later deliveries and builds")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse.contract import canonical
+from lakehouse.contract import canonical, derivation
 from lakehouse.contract.model import ENCODINGS
 
 Shape = dict[str, Any]
@@ -133,6 +133,7 @@ LINK = _mapping(
         "via": _text("Table whose rows hold both keys.", pattern=_TABLE),
         "when": {"type": "object", "description": "Column and value: only such rows link."},
         "shared": _choice("What an erasure does to what several people share.", "keep", "erase"),
+        "decides": _flag("Whether the consent of what it leads to speaks for the linked entity."),
     },
     required=("from", "to", "via"),
 )
@@ -173,12 +174,32 @@ TRANSFORM = _mapping(
     required=("source", "how"),
 )
 
+DECLASSIFIED = _mapping(
+    "Why the column is less sensitive than what it is made of; checked on the model's SQL.",
+    {
+        "how": _choice(
+            "`aggregate` over groups of many, `generalise` to something coarser, or a `token` instead of the value.",
+            *derivation.METHODS,
+        ),
+        "why": _text("Why that is enough."),
+        "min_entities": {
+            "type": "integer",
+            "minimum": 2,
+            "description": "`aggregate`: HAVING keeps no group of fewer different `_entity`.",
+        },
+        "to": _text("`generalise`: what is left of the value.", pattern=derivation.COARSER),
+    },
+    required=("how", "why"),
+)
+_MADE_OF = _text("column, or table.column")
+
 CONTRACT_KEYS: dict[str, Shape] = {"links": _list("Links between entity types.", LINK)}
 
 TABLE_KEYS: dict[str, Shape] = {
     "tier": _choice("Where the table stands; raw tables come by themselves.", "staged", "curated", "features"),
     "sources": _list("Feeds of a staged table.", SOURCE),
     "inputs": _list("Tables that a curated or feature table is made from.", _text("tier.domain.table", pattern=_TABLE)),
+    "made_of": _list("Columns of the inputs that a feature function gets; without it, all of them.", _MADE_OF),
     "entity": ENTITY,
     "entities": ROLES,
     "event_time": _text("Column that says when it happened; its zone is ODCS `defaultTimezone`."),
@@ -227,6 +248,10 @@ COLUMN_KEYS: dict[str, Shape] = {
     },
     "pseudonym_domain": _text("Domain in which the column's tokens are equal."),
     "token_of": _text("The column holds tokens only, of values of this data category."),
+    "declassified": DECLASSIFIED,
+    "made_of": _list(
+        "Columns of the inputs that a feature column is made of; without it, what the table says.", _MADE_OF
+    ),
     "entity": _text("Role (of `entities`) whose cell this is.", pattern=_ROLE),
     "raw_clear": _text("Reason why the column may stay readable in raw for ever."),
     "null_words": {
@@ -253,6 +278,9 @@ COLUMN_KEYS: dict[str, Shape] = {
         dict.fromkeys(("type", "required", "enum", "range", "length", "pattern", "unique"), _OVERRIDE),
     ),
 }
+
+#: Classes of sensitivity, the lowest first: what ODCS `classification` can say here.
+CLASSIFICATIONS = ("public", "internal", "confidential", "restricted")
 
 RELATIONSHIP_KEYS: dict[str, Shape] = {
     "check": _text("Name of the foreign key's check.", pattern=_NAME),

@@ -116,6 +116,20 @@ class Transform:
 
 
 @dataclass(frozen=True)
+class Declassified:
+    """Why a derived column is less sensitive than what it is made of; `policy.taint` checks that it is true.
+
+    `aggregate`: over groups of at least `min_entities` entities; `generalise`: coarsened `to` (`year`, `month`,
+    `prefix(n)`, `bucket(n)`, `presence`, `words`); `token`: nothing but tokens and surrogates.
+    """
+
+    how: str
+    why: str
+    min_entities: int = 0
+    to: str | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table, in file order. `source_name` is its name in the delivered file.
 
@@ -128,6 +142,7 @@ class Column:
     name: str
     type: ColumnType
     category: str
+    classification: str | None = None  # a class of the policies, at least as high as the category's
     required: bool = False
     description: str = ""
     source_name: str = ""
@@ -146,6 +161,8 @@ class Column:
     decimal: str = "."
     thousands: str | None = None
     transform: Transform | None = None  # derived="transform": what it is made of
+    declassified: Declassified | None = None
+    made_of: tuple[str, ...] = ()  # features: columns of the inputs; () is what the table says
     where: str = ""
 
     @property
@@ -268,6 +285,7 @@ class Table:
     refresh: Refresh = Refresh()
     compatibility: Compatibility = "none"  # what a change of the contract must at least be, `lakehouse check --against`
     inputs: tuple[TableId, ...] = ()  # curated and features: what they read
+    made_of: tuple[str, ...] = ()  # features: the inputs' columns that the function gets; () is all of them
     checks: tuple[Check, ...] = ()
     owner: str = ""
     where: str = ""
@@ -325,6 +343,7 @@ class Link:
     via: TableId
     when: tuple[tuple[str, str], ...] = ()  # column, value: only such rows link
     shared: Literal["keep", "erase"] = "keep"
+    decides: bool = False  # consent of the target speaks for the source
     where: str = ""
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from lakehouse.contract import checks, reading, thresholds
+from lakehouse.contract import checks, derivation, reading, thresholds
 from lakehouse.contract.findings import choices
 from lakehouse.contract.model import Check, CheckKind, Contract, Link, Rule, Table
 from lakehouse.model import TableId, Tier
@@ -101,6 +101,16 @@ def _inputs(drafts: Iterable[Draft], known: dict[TableId, Table], findings: Find
                     findings.error("input-history", item, f"`{source.id}` keeps no history", hint=hint)
             if _reaches(table.id, table.id, known, seen=set()):
                 findings.error("input-cycle", node, f"table `{table.id}` is made from itself")
+            _made_of(node, table, known, findings)
+
+
+def _made_of(node: Node, table: Table, known: dict[TableId, Table], findings: Findings) -> None:
+    """That every name of a `made_of` is a column of an input."""
+    places = [reading.ours(entry, findings) for entry in (node, *reading.mappings(node, "properties"))]
+    for item in (item for place in places for item in reading.items(place, "made_of")):
+        if not any(derivation.named_columns([item.text], table.inputs, known).values()):
+            columns = [name for given in table.inputs if given in known for name in derivation.readable(known[given])]
+            findings.unknown("column-unknown", item, "column of an input", known=columns)
 
 
 def _reaches(start: TableId, wanted: TableId, known: dict[TableId, Table], *, seen: set[TableId]) -> bool:
@@ -246,5 +256,6 @@ def _links(draft: Draft, known: dict[TableId, Table], findings: Findings) -> Ite
                 via=table.id,
                 when=tuple((key, value.text) for key, value in (when.entries if when else {}).items()),
                 shared=cast('Literal["keep", "erase"]', reading.text(entry, "shared") or "keep"),
+                decides=reading.flag(entry, "decides"),
                 where=entry.where,
             )

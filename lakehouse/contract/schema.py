@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from lakehouse.contract.keys import COMPARE, PLACES
+from lakehouse.contract.keys import CLASSIFICATIONS, COMPARE, PLACES
 from lakehouse.contract.reading import OURS
 
 SHIPPED = "contract.schema.json"
@@ -20,6 +20,8 @@ API_VERSIONS = ("v3.2.0", "v3.1.0")
 Schema = dict[str, Any]
 
 _EXAMPLES = {"table": "tier: staged, …", "column": "category: system.operations"}
+
+_CLASSIFICATION = "A class higher than the category's has in `policies/platform.yaml`."
 
 
 def json_schema() -> Schema:
@@ -43,6 +45,8 @@ def json_schema() -> Schema:
     _put(definitions["RelationshipBase"], "relationship")
     _put(definitions["DataQuality"], "quality")
     del definitions["SchemaBaseProperty"]["properties"]["enum"]["uniqueItems"]  # the loader compares values, typed
+    classification = definitions["SchemaBaseProperty"]["properties"]["classification"]
+    classification |= {"enum": list(CLASSIFICATIONS), "description": _CLASSIFICATION, "examples": ["restricted"]}
     engine: Schema = {"properties": {"engine": {"const": OURS}}, "required": ["engine"]}
     told: Schema = {"properties": {"implementation": copy.deepcopy(COMPARE)}, "required": ["name"]}
     definitions["DataQuality"]["allOf"].append({"if": engine, "then": told})

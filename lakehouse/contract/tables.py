@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast, get_args
 
-from lakehouse.contract import checks, columns, feeds, modes, owners, reading, spelling
+from lakehouse.contract import checks, columns, derivation, feeds, modes, owners, reading, spelling
 from lakehouse.contract.model import (
     Check,
     CheckKind,
@@ -60,6 +60,7 @@ def read_table(node: Node, domain: str, contract_id: str, *, owner: str, finding
         quarantine_days=reading.whole(own, "quarantine_days", Table.quarantine_days),
         compatibility=_compatibility(own),
         inputs=_inputs(node, own, tier, findings),
+        made_of=derivation.read_made_of(own, tier, findings),
         owner=owner,
         where=node.where,
     )

@@ -52,6 +52,15 @@ def test_invoice_lines_are_what_the_till_delivers(project: Project) -> None:
     assert (lines.layout, lines.retention, lines.owner) == ("time+entity", "P10Y", "retail-data")
 
 
+def test_a_classification_is_the_columns(tmp_path: Path, project_root: Path) -> None:
+    path = tmp_path / "contract.odcs.yaml"
+    written = (project_root / "policies/domains/retail/contract.odcs.yaml").read_text()
+    path.write_text(written.replace("name: name\n", "name: name\n        classification: restricted\n", 1))
+    customer = next(found for found in load_contract(path).tables if found.id.table == "customer")
+    assert customer.column("name").classification == "restricted"
+    assert customer.column("email").classification is None
+
+
 def test_check_names_are_promises_and_unique(project: Project) -> None:
     for found in project.tables:
         names = [check.name for check in found.checks]

@@ -94,6 +94,7 @@ MISTAKES = [
     ("tier: staged", "tier: raw", "shape-choice", "staged"),
     ("retention: P1Y", "retension: P1Y", "key-unknown", "`retention`"),
     ("retention: P1Y", "retention: 1 year", "shape-pattern", "kept"),
+    ("name: code\n", "name: code\n        classification: restrictd\n", "shape-choice", "`restricted`"),
     ("layout: time+entity", "layout: time-entity", "shape-choice", "`time+entity`"),
     ("key: buyer_id", "key: buyerid", "column-unknown", "`buyer_id`"),
     ("key: buyer_id", "surrogate: buyer_id", "entity-surrogate", "by `key`"),

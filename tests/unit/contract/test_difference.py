@@ -142,6 +142,12 @@ CASES: dict[str, tuple[Table, Kind, Effect, str]] = {
         Effect.METADATA,
         "full",
     ),
+    "classified": (
+        with_column(replace(BASE.column("who"), classification="restricted")),
+        Kind.CATEGORY,
+        Effect.NOTHING,
+        "full",
+    ),
     "key": (replace(BASE, key=("id", "who")), Kind.KEY, Effect.REBUILD, "none"),
     "entity": (replace(BASE, entity=EntityKey("client", "who")), Kind.ENTITY, Effect.REBUILD, "full"),
     "form of ids": (
