@@ -40,20 +40,24 @@ _PLAIN = {
 
 def duckdb_view(connection: duckdb.DuckDBPyConnection, name: str, snapshot: Snapshot) -> None:
     """Make a view of one version's rows on a DuckDB connection; `name` may be `schema.view`."""
-    if snapshot.files and not files.is_local(snapshot.files[0]):
-        _let_read_store(connection)
+    let_read(connection, snapshot)
     connection.execute(view_tree(name, snapshot).sql(dialect="duckdb", identify=True))
 
 
-def _let_read_store(connection: duckdb.DuckDBPyConnection) -> None:
+def let_read(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     """Let the database read from the S3 store through Arrow; its own extension for that is not in the wheel."""
-    if s3.PROTOCOL not in connection.list_filesystems():
+    if snapshot.files and not files.is_local(snapshot.files[0]) and s3.PROTOCOL not in connection.list_filesystems():
         connection.register_filesystem(s3.filesystem())
 
 
 def view_tree(name: str, snapshot: Snapshot) -> exp.Create:
     """The statement of `duckdb_view`."""
     view = exp.to_table(name, dialect="duckdb")
+    return exp.Create(this=view, kind="VIEW", replace=True, expression=rows_tree(snapshot))
+
+
+def rows_tree(snapshot: Snapshot) -> exp.Select:
+    """The query of one version's rows."""
     if snapshot.files:
         listed = exp.Array(expressions=[exp.Literal.string(path) for path in snapshot.files])
         settings = [exp.EQ(this=exp.to_identifier(k), expression=exp.convert(v)) for k, v in OPTIONS.items()]
@@ -61,10 +65,8 @@ def view_tree(name: str, snapshot: Snapshot) -> exp.Create:
         # A column that came as metadata alone is in no file until one is written; the newest file's name is the last.
         there = _names_in(snapshot.files[-1])
         columns = [_column(item.name) if item.name in there else _null(item) for item in snapshot.schema]
-        query = exp.select(*columns).from_(exp.Table(this=source))
-    else:
-        query = exp.select(*map(_null, snapshot.schema)).where(exp.false())
-    return exp.Create(this=view, kind="VIEW", replace=True, expression=query)
+        return exp.select(*columns).from_(exp.Table(this=source))
+    return exp.select(*map(_null, snapshot.schema)).where(exp.false())
 
 
 def _names_in(file: str) -> set[str]:
