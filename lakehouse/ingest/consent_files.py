@@ -1,0 +1,169 @@
+"""Consent in bulk: CSV files in the landing folder `consent/`, taken once and removed, because they name people.
+
+The header is `entity_type,id,purpose,said,valid_from,source,expires_on`; `said` is `given` or `withdrawn`, `valid_from` an
+instant with an offset (empty: now), `expires_on` a day (empty: it lasts). Good lines of a file are recorded in one commit,
+bad ones are told by their number and a reason, never by what stands in them.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from lakehouse.errors import UsageError
+from lakehouse.ingest.landing import DONE, SETTLE
+from lakehouse.privacy import consent, entities
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lakehouse.contract.model import Project
+    from lakehouse.storage import Lake
+
+FOLDER = "consent"
+HEADER = ("entity_type", "id", "purpose", "said", "valid_from", "source", "expires_on")
+_NOT_WHOLE = (".part", ".tmp", DONE)
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that was not recorded: its number in the file, the header being 1, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a file: lines recorded, lines not, or `repeated` when it had come before."""
+
+    recorded: int
+    bad: tuple[BadLine, ...]
+    repeated: bool = False
+
+
+def waiting(lake: Lake, now: dt.datetime) -> list[Path]:
+    """The complete files, those that have not changed for ten seconds, in order of name."""
+    folder = lake.landing_root / FOLDER
+    if not folder.is_dir():
+        return []
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    whole = (path for path in files if path.suffix not in _NOT_WHOLE and _has_settled(path, now))
+    return sorted(whole)
+
+
+def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -> Taken:
+    """Record a file's lines and remove it; the second time that the same bytes come, nothing is added.
+
+    Args:
+        lake: the lake.
+        project: every contract.
+        file: the file.
+        asks: purpose -> entity type that must consent.
+    """
+    content = file.read_bytes()
+    delivery = entities.name_hash(lake, f"consent {hashlib.sha256(content).hexdigest()}")
+    good, bad = _read(lake, project, content, asks)
+    recorded = consent.record(lake, project, good, asks=asks, delivery=delivery) if good else 0
+    # INVARIANT: only what was read is removed; a file written anew meanwhile is another delivery
+    if file.read_bytes() == content:
+        file.unlink()
+        file.with_name(file.name + DONE).unlink(missing_ok=True)
+    return Taken(recorded, tuple(bad), repeated=bool(good) and not recorded)
+
+
+def _read(
+    lake: Lake, project: Project, content: bytes, asks: Mapping[str, str]
+) -> tuple[list[consent.Statement], list[BadLine]]:
+    """The statements of a file, and the lines that are none."""
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        return [], [BadLine(1, "the file is not CSV in UTF-8")]
+    if not rows or tuple(rows[0]) != HEADER:
+        return [], [BadLine(1, f"the header must be `{','.join(HEADER)}`")]
+    now, good, bad = lake.now(), list[tuple[int, consent.Statement]](), list[BadLine]()
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        try:
+            statement = _statement(row)
+        except UsageError as problem:
+            bad.append(BadLine(number, problem.message))
+            continue
+        reason = consent.refusal(statement, asks, now)
+        if reason is None:
+            good.append((number, statement))
+        else:
+            bad.append(BadLine(number, reason))
+    return _readable(lake, project, good, bad)
+
+
+def _readable(
+    lake: Lake, project: Project, good: list[tuple[int, consent.Statement]], bad: list[BadLine]
+) -> tuple[list[consent.Statement], list[BadLine]]:
+    """Without those whose id cannot be read."""
+    found = consent.surrogates(lake, project, [statement for _, statement in good])
+    pairs = list(zip(good, found, strict=True))
+    bad += [BadLine(number, "`id` cannot be read") for (number, _), surrogate in pairs if surrogate is None]
+    kept = [statement for (_, statement), surrogate in pairs if surrogate is not None]
+    return kept, sorted(bad, key=lambda each: each.line)
+
+
+def _statement(row: list[str]) -> consent.Statement:
+    if len(row) != len(HEADER):
+        raise UsageError(f"there are {len(row)} fields and not {len(HEADER)}")
+    type_, id_, purpose, said, valid_from, source, expires_on = (field.strip() for field in row)
+    if said not in {"given", "withdrawn"}:
+        raise UsageError("`said` is neither `given` nor `withdrawn`")
+    if not source:
+        raise UsageError("`source` is missing")
+    return consent.Statement(
+        type_,
+        id_,
+        purpose,
+        cast("consent.Said", said),
+        source,
+        instant(valid_from) if valid_from else None,
+        day(expires_on) if expires_on else None,
+    )
+
+
+def instant(text: str) -> dt.datetime:
+    """An instant with an offset, such as `2026-01-31T12:00:00+01:00`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise UsageError("`valid_from` is no instant with an offset", hint="write it like `2026-01-31T12:00:00+01:00`")
+    try:
+        return found.astimezone(dt.UTC)
+    except OverflowError:
+        raise UsageError("`valid_from` is no instant with an offset", hint="it lies outside the calendar") from None
+
+
+def day(text: str) -> dt.date:
+    """A day, such as `2026-12-31`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError("`expires_on` is no day", hint="write it like `2026-12-31`") from None
+
+
+def _has_settled(path: Path, now: dt.datetime) -> bool:
+    changed = dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+    return path.with_name(path.name + DONE).exists() or now - changed >= SETTLE
