@@ -66,7 +66,9 @@ def main() -> None:
 
 
 def show(count: int, times: dict[str, list[float]]) -> None:
-    shown = Shown(title=f"{count:,} commits (lease, file, commit, chain, release) of {ROWS} rows to one table, local disk")
+    shown = Shown(
+        title=f"{count:,} commits (lease, file, commit, chain, release) of {ROWS} rows to one table, local disk"
+    )
     for head in ("measured", f"first {EDGE}, median ms", f"last {EDGE}, median ms", "ratio"):
         shown.add_column(head, justify="left" if head == "measured" else "right")
     found: dict[str, dict[str, float]] = {}

@@ -13,9 +13,11 @@ import typer
 from lakehouse.cli import (
     apply,
     check,
+    consent,
     demo,
     doctor,
     entity,
+    explain_access,
     ingest,
     init,
     keys,
@@ -24,6 +26,7 @@ from lakehouse.cli import (
     output,
     plan,
     quarantine,
+    query,
     raw,
     rebuild,
     recover,
@@ -51,6 +54,8 @@ app.command()(check.check)
 app.command()(plan.plan)
 app.command()(apply.apply)
 app.command()(rebuild.rebuild)
+app.command()(query.query)
+app.command()(explain_access.explain_access)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(raw.app, name="raw")
 app.command()(maintain.maintain)
@@ -59,6 +64,7 @@ app.command()(recover.recover)
 keys.app.command("renew-token")(tokens.renew_token)
 app.add_typer(keys.app, name="keys")
 app.add_typer(entity.app, name="entity")
+app.add_typer(consent.app, name="consent")
 app.add_typer(verify.app, name="verify")
 app.command()(doctor.doctor)
 app.command()(init.init)

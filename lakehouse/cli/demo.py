@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakehouse.cli import ingest, output, status, words
+from lakehouse.cli import answers, ingest, output, status, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _COMMANDS = (
     ("make dev", "graph, runs, checks in a browser"),
     ("lakehouse status", "this overview again"),
+    ("lakehouse query --as U --purpose P SQL", "what the policy shows to somebody"),
     ("lakehouse quarantine list TABLE", "failed rows by check (counts only)"),
     ("lakehouse ingest TABLE FILE", "a file of your own"),
     ("lakehouse init DOMAIN --from FILE", "a contract out of a file"),
@@ -47,7 +48,7 @@ def demo(
     lake: output.LakeFolder = None,
     _json: output.Json = False,
 ) -> None:
-    """Take sample files through every tier, with a summary."""
+    """Take sample files through every tier, and ask for them as several people."""
     started = time.monotonic()
     from lakehouse.settings import load_settings
 
@@ -118,6 +119,7 @@ def _document(done: Tour, found: Survey, seconds: float) -> dict[str, Any]:
             "faults": {str(t): {kind.value: n for kind, n in each.items()} for t, each in generated.faults.items()},
         },
         "runs": {name: ingest.run_document(run) for name, run in done.runs.items()},
+        "asked": [answers.document(asked) for asked in done.asked],
         **found.document(),
     }
 
@@ -134,6 +136,9 @@ def _show(console: Console, done: Tour, found: Survey, *, seconds: float) -> Non
     status.show_landings(console, found)
     console.print()
     _show_checks(console, done)
+    for asked in done.asked:
+        console.print()
+        answers.show_answers(console, asked)
     console.print()
     console.print(_next_steps(done, found, seconds))
 
@@ -146,7 +151,7 @@ def _next_steps(done: Tour, found: Survey, seconds: float) -> Panel:
         steps = [
             f"[green]✓ done in {seconds:.0f} s[/]: every landed row is accounted for, no blocking check failed",
             "",
-            *(f"[bold]{command:<34}[/]{what}" for command, what in _COMMANDS),
+            *(f"[bold]{command:<39}[/]{what}" for command, what in _COMMANDS),
         ]
         if shutil.which("lakehouse") is None:
             steps += ["", f"`lakehouse` is {_program()}: activate the virtual environment, or call it by that name"]
@@ -157,7 +162,7 @@ def _next_steps(done: Tour, found: Survey, seconds: float) -> Panel:
         steps = [
             f"[red]✗ stopped after {seconds:.0f} s[/]: {why}; the lines above say where",
             "",
-            f"[bold]{'lakehouse doctor':<34}[/]what is misconfigured, and the mend",
+            f"[bold]{'lakehouse doctor':<39}[/]what is misconfigured, and the mend",
         ]
     return Panel("\n".join(steps), title="What next", title_align="left", expand=False)
 

@@ -1,4 +1,4 @@
-"""From what somebody typed to the table that is meant.
+"""From what somebody typed to the table, or the column, that is meant.
 
 `line`, `shop.line` and `staged.shop.line` are the same table as long as it is the only one.
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from lakehouse.contract.findings import choices
 from lakehouse.errors import UsageError
 
 if TYPE_CHECKING:
-    from lakehouse.contract.model import Project, Table
+    from lakehouse.contract.model import Column, Project, Table
+
+#: Between the parts of a table's id.
+_DOTS = 2
 
 
 def find_table(project: Project, name: str, *, landed: bool = False) -> Table:
@@ -37,6 +41,35 @@ def find_table(project: Project, name: str, *, landed: bool = False) -> Table:
     near = difflib.get_close_matches(wanted, spellings, n=1)
     hint = f"did you mean `{spellings[near[0]]}`?" if near else f"tables: {', '.join(sorted(set(spellings.values())))}"
     raise UsageError(f"there is no table `{name}`" + (" that files land for" if landed else ""), hint=hint)
+
+
+def find_column(project: Project, name: str) -> tuple[Table, Column | None]:
+    """The table of that name, or the table and the column of it: `line`, `shop.line`, `line.price`.
+
+    What is the name of a table is a table.
+
+    Raises:
+        UsageError: there is no such table or column.
+    """
+    head, _, last = name.rpartition(".")
+    try:
+        return find_table(project, name), None
+    except UsageError as error:
+        if not head:
+            raise
+        whole = error
+    try:
+        table = find_table(project, head)
+    except UsageError:
+        # Of four parts the last is a column: what is wrong is the table before it.
+        if head.count(".") == _DOTS:
+            raise
+        raise whole from None
+    for column in table.columns:
+        if column.name == last:
+            return table, column
+    hint = choices(last, [column.name for column in table.columns])
+    raise UsageError(f"`{table.id}` has no column `{last}`", hint=hint)
 
 
 def downstream(project: Project, table: Table) -> list[Table]:

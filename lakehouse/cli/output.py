@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lakehouse.errors import ContractError, LakehouseError
+from lakehouse.errors import ContractError, LakehouseError, PolicyError
 from lakehouse.model import Level
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def leave_drifted(drifted: bool) -> None:
 
 def report(error: LakehouseError) -> int:
     """Print an error of ours; returns the exit code."""
-    findings = error.findings if isinstance(error, ContractError) else ()
+    findings = error.findings if isinstance(error, ContractError | PolicyError) else ()
     if as_json():
         what = {"message": error.message, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}
         document = {"error": what, "findings": [finding_document(each) for each in findings]}

@@ -190,10 +190,25 @@ class TableRecipe(_Strict):
     repeats: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
+class Asker(_Strict):
+    """Somebody of the policy's groups, and what he reads for."""
+
+    user: str
+    purpose: str
+
+
+class Question(_Strict):
+    """One query over the domain's views, for several people to ask at the end of a demo."""
+
+    sql: str
+    people: tuple[Asker, ...] = Field(min_length=1)
+
+
 class Recipe(_Strict):
     """A domain's recipe; `shown` is whether a demo shows the domain when nobody names one."""
 
     shown: bool = True
+    ask: Question | None = None
     period: Period = Period()
     entities: dict[str, EntityRecipe] = Field(default_factory=dict)
     tables: dict[str, TableRecipe] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""The tour: synthetic files land, and go through every tier of a lake as they would in production.
+"""The tour: synthetic files land, and go through every tier of a lake as they would in production; then people ask for them.
 
-Stages are the tiers; each is a Dagster run in this process, so the web page shows the same runs. The tour says what it
+Stages are the tiers, and serving; each is a Dagster run in this process, so the web page shows the same runs. The tour says what it
 does through `Watch` and prints nothing itself. A second tour on the same lake finds every file taken already.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lakehouse import storage
 from lakehouse.contract.load import load_project
+from lakehouse.demo.asking import Asked, ask
 from lakehouse.demo.generate import Generated, generate
 from lakehouse.demo.recipe import load_recipe
 from lakehouse.errors import RefusedError, UsageError
@@ -50,12 +51,13 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Tour:
-    """What the tour did, and the domains it was about; the runs end with the first that failed."""
+    """What the tour did, the domains it was about, and what people were shown; it ends with the first run that failed."""
 
     lake: Lake
     project: Project
     generated: Generated
     runs: Mapping[str, runs.RunReport]
+    asked: tuple[Asked, ...] = ()
 
     @property
     def success(self) -> bool:
@@ -99,8 +101,23 @@ def tour(settings: Settings, *, rows: int, seed: int, faults: float, watch: Watc
         with _counting_batches(lake, watch if landed else None):
             done[name] = runs.materialize(settings, tables)
         if not done[name].success or done[name].blocked:
-            break
-    return Tour(lake, project, generated, done)
+            return Tour(lake, project, generated, done)
+    return Tour(lake, project, generated, done, _serve(settings, lake, project, done=done, watch=watch))
+
+
+def _serve(
+    settings: Settings, lake: Lake, project: Project, *, done: dict[str, runs.RunReport], watch: Watch
+) -> tuple[Asked, ...]:
+    """Open every purpose that shows something of these domains, and ask their questions."""
+    watch.stage("serving", 0)
+    opened = runs.open_purposes(settings, [table.id for table in project.tables])
+    if opened is None:
+        return ()
+    done["serving"] = opened
+    if not opened.success:
+        return ()
+    recipes = [(each.domain, load_recipe(project.root, each.domain)) for each in project.contracts]
+    return ask(settings.project, lake, [(domain, recipe.ask) for domain, recipe in recipes if recipe.ask is not None])
 
 
 def only(project: Project, domains: Sequence[str]) -> Project:

@@ -16,11 +16,12 @@ from typing import cast
 import polars as pl
 
 from lakehouse import storage
-from lakehouse.contract import arrow
+from lakehouse.contract import arrow, derivation
 from lakehouse.contract.model import Project, Table
 from lakehouse.errors import ProjectError, SchemaMismatchError, UsageError
-from lakehouse.model import TableId
+from lakehouse.model import ENTITY, TableId
 from lakehouse.orchestration.loading import load_module
+from lakehouse.policy.taint import used_columns
 from lakehouse.storage import Lake
 from lakehouse.transform import refresh
 from lakehouse.transform.code import fingerprint, function_files
@@ -72,6 +73,7 @@ def rebuild(
         known_rows(lake, project, name, as_of=day, run_start=started, known_at=known_at, version=versions[name])
         for name in table.inputs
     ]
+    inputs = [_declared(frame, project, table, name) for frame, name in zip(inputs, table.inputs, strict=True)]
     frame = _computed(project, table, function=function, inputs=inputs, as_of=day)
     months = None if stale is None else _onwards(frame, table, stale)
     if months is not None:
@@ -133,6 +135,15 @@ def feature_function(project: Project, where: str) -> Callable[..., pl.LazyFrame
     if not callable(function):
         raise ProjectError(f"there is no function `{name}`", where=module, hint="name it like the feature table")
     return cast("Callable[..., pl.LazyFrame]", function)
+
+
+def _declared(frame: pl.LazyFrame, project: Project, table: Table, name: TableId) -> pl.LazyFrame:
+    """Only what the contract says that the table is made of: its sensitivity was judged by that (`policy.taint`)."""
+    given = used_columns(project, table)
+    if given is None:
+        return frame
+    ours = {*derivation.readable(project.table(name))} - {column for used, column in given if used == name}
+    return frame.drop(sorted(ours - {ENTITY}), strict=False)
 
 
 def _computed(

@@ -44,7 +44,7 @@ def spec(table: Table, *, tier: Tier | None = None) -> dg.AssetSpec:
         deps=[asset_key(needed) for needed in _inputs(table, identity.tier)],
         group_name=identity.tier.value,
         kinds=set(KINDS[identity.tier]),
-        owners=_owners(table.owner),
+        owners=owners(table.owner),
         tags=_tags(table, identity),
         description=_description(table, identity.tier),
         metadata={
@@ -104,7 +104,8 @@ def _inputs(table: Table, tier: Tier) -> Sequence[TableId]:
     return table.inputs
 
 
-def _owners(owner: str) -> list[str]:
+def owners(owner: str) -> list[str]:
+    """The contract's owner in the words that Dagster takes: an address or a team."""
     if not owner:
         return []
     if "@" in owner or owner.startswith("team:"):

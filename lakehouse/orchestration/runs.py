@@ -24,6 +24,7 @@ from lakehouse.orchestration.access import REQUEST_TAG
 from lakehouse.orchestration.assets import feature_step
 from lakehouse.orchestration.build import build_definitions
 from lakehouse.orchestration.metadata import asset_key, table_id
+from lakehouse.orchestration.serving import GROUP as SERVING
 from lakehouse.settings import Settings
 
 #: Dagster's wrappers around the error that a step raised, and errors whose message is ours.
@@ -90,14 +91,38 @@ def materialize(
         known_at: feature tables show what was known at this instant; default: now (`features.rebuild`).
     """
     definitions = build_definitions(settings)
-    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [asset_key(table) for table in _whole(selection, definitions)]
     tags = {REQUEST_TAG: request} if request else {}
+    return _executed(settings, definitions, keys, ops=_told(selection, known_at=known_at), tags=tags)
+
+
+def open_purposes(settings: Settings, tables: Sequence[TableId]) -> RunReport | None:
+    """Open the views of every purpose under which some of these tables are shown; None when there is no such purpose."""
+    shown = {asset_key(table) for table in tables}
+    definitions = build_definitions(settings)
+    keys = [
+        spec.key
+        for spec in definitions.resolve_all_asset_specs()
+        if spec.group_name == SERVING and shown.intersection(dep.asset_key for dep in spec.deps)
+    ]
+    return _executed(settings, definitions, keys) if keys else None
+
+
+def _executed(
+    settings: Settings,
+    definitions: dg.Definitions,
+    keys: Sequence[dg.AssetKey],
+    *,
+    ops: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunReport:
+    job = definitions.resolve_implicit_global_asset_job_def()
     with open_instance(settings) as instance:
         result = job.execute_in_process(
             instance=instance,
-            asset_selection=[asset_key(table) for table in _whole(selection, definitions)],
-            run_config={**_QUIET, "ops": _told(selection, known_at=known_at)},
-            tags=tags,
+            asset_selection=list(keys),
+            run_config={**_QUIET, "ops": dict(ops or {})},
+            tags=dict(tags or {}),
             raise_on_error=False,
         )
     return _report(result)

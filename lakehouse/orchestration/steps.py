@@ -21,6 +21,8 @@ from lakehouse.model import TableId, Tier
 from lakehouse.orchestration import features
 from lakehouse.orchestration.access import DbtAccess, LakeAccess
 from lakehouse.orchestration.checks import check_result
+from lakehouse.orchestration.columns import column_lineage
+from lakehouse.orchestration.consenting import renew_consent
 from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.orchestration.metadata import asset_key
 from lakehouse.orchestration.verdicts import ingest_outcomes, judge, judge_referring, own_tests, standing_outcomes
@@ -62,6 +64,7 @@ def take(access: LakeAccess, project: Project, table: Table, *, request: str | N
         events: list[Event] = [_materialized(lake, table.id.at(Tier.RAW), rows_read=figures["rows_read"])]
         if not refused or any(batch.state == "staged" for batch in report.batches):
             events.append(_materialized(lake, table.id, **figures))
+        renew_consent(lake, project, table)
         others = judge_referring(lake, project, table)
     return Step(
         (*events, *(check_result(table, outcome) for outcome in outcomes)),
@@ -124,7 +127,8 @@ def _passed_versions(lake: Lake, table: Table) -> dict[TableId, int]:
 
 def _built(lake: Lake, project: Project, table: Table, *, failed_tests: Collection[str] = ()) -> Step:
     outcomes = judge(lake, project, table, failed_tests=failed_tests)
-    events = (_materialized(lake, table.id), *(check_result(table, outcome) for outcome in outcomes))
+    built = _materialized(lake, table.id, column_lineage(project, table))
+    events = (built, *(check_result(table, outcome) for outcome in outcomes))
     return Step(events, tuple(f"dbt's test `{name}` failed" for name in own_tests(table, failed_tests)))
 
 
@@ -172,7 +176,9 @@ def _figures(report: IngestReport) -> dict[str, int]:
     }
 
 
-def _materialized(lake: Lake, table: TableId, **counted: int) -> dg.MaterializeResult[Any]:
+def _materialized(
+    lake: Lake, table: TableId, columns: Mapping[str, Any] | None = None, /, **counted: int
+) -> dg.MaterializeResult[Any]:
     """The table as it is now; its Delta version is Dagster's data version."""
     figures = storage.table_figures(lake, table)
     if figures is None:
@@ -185,6 +191,7 @@ def _materialized(lake: Lake, table: TableId, **counted: int) -> dg.MaterializeR
             "delta_version": figures.version,
             "size_bytes": figures.bytes,
             "files": figures.files,
+            **(columns or {}),
             **counted,
         },
         data_version=dg.DataVersion(str(figures.version)),

@@ -9,6 +9,7 @@ object: no path, version or value goes through dbt's variables, artifacts or log
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import threading
@@ -167,12 +168,11 @@ def _run_dbt(run: Session) -> dict[TableId, list[str]]:
     if both:
         # INVARIANT: a table that was not judged is not read; its checks run after dbt, so it needs a run of its own.
         raise UsageError("a table and what is made of it need a run each", where=str(min(both)))
-    with _turn, _quiet_dbt(run):
-        outcome = _invoke(folder, run)
+    outcome = invoke_quietly(folder, "build", ["--select", *_selected(run)], run=run)
     for failure in run.failures:
         raise failure
     if outcome.result is None:
-        raise ProjectError("dbt could not read the project", where=str(folder), hint=_parse_hint(outcome.exception))
+        raise unreadable(folder, outcome.exception)
     nodes = outcome.result.results
     for result in nodes:
         _raise_broken(result, where=str(folder / result.node.original_file_path))
@@ -200,14 +200,39 @@ def _tested(node: Any, tables: Sequence[TableId]) -> list[TableId]:
     return [name for name in tables if name.table in models]
 
 
-def _invoke(folder: Path, run: Session) -> Any:
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 (a second of imports, for builds only)
+def invoke_quietly(folder: Path, command: str, options: Sequence[str], *, run: Session | None = None) -> Any:
+    """What dbt answers to a command; it writes nothing but its target folder, and leaves the process as it was.
 
+    Args:
+        folder: the dbt project.
+        command: such as `build`.
+        options: of that command.
+        run: what the plugin may read and write; without one it offers nothing.
+    """
+    with _turn, _quiet_dbt(run):
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415 (a second of imports, for builds and checks only)
+
+        places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", "duckdb"]
+        silent = ["--quiet", "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-print"]
+        outcome = dbtRunner().invoke([*silent, command, *places, *options])
+        if outcome.exception is not None:
+            _end_pools()
+        return outcome
+
+
+def _end_pools() -> None:
+    """End the threads of a command that failed: dbt leaves their pool open, with work that nobody waits for."""
+    from dbt.graph.thread_pool import DbtThreadPool  # noqa: PLC0415 (as above)
+
+    for each in gc.get_objects():
+        if isinstance(each, DbtThreadPool):
+            each.terminate()
+            each.join()
+
+
+def _selected(run: Session) -> list[str]:
     chosen = [_model_of(name) for name in run.months]
-    chosen += [f"{_model_of(name)},resource_type:test" for name in run.untested]
-    places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", "duckdb"]
-    silent = ["--quiet", "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-print"]
-    return dbtRunner().invoke([*silent, "build", *places, "--select", *chosen])
+    return chosen + [f"{_model_of(name)},resource_type:test" for name in run.untested]
 
 
 def _model_of(name: TableId) -> str:
@@ -215,18 +240,20 @@ def _model_of(name: TableId) -> str:
 
 
 @contextmanager
-def _quiet_dbt(run: Session) -> Generator[None]:
+def _quiet_dbt(run: Session | None) -> Generator[None]:
     """The process-wide state of dbt, taken for one run and put back."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 (as above)
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 (as below)
 
     here = os.getcwd()  # noqa: PTH109 (restored as it was)
-    _sessions.append(run)
+    runs = [run] if run is not None else []
+    _sessions.extend(runs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dbt's own dependencies warn about themselves
             yield
     finally:
-        _sessions.remove(run)
+        for each in runs:
+            _sessions.remove(each)
         os.chdir(here)
         # The adapter keeps its in-memory database for the next run with equal credentials: old views, old versions.
         DuckDBConnectionManager.close_all_connections()
@@ -260,6 +287,8 @@ _WRAPPERS = frozenset({"Runtime", "Database"})
 _NAMES_ONLY = frozenset({"Binder", "Catalog", "Parser", "Compilation"})
 
 
-def _parse_hint(problem: BaseException | None) -> str:
-    text = str(problem or "").strip().splitlines()
-    return f"run `dbt parse --project-dir dbt --profiles-dir dbt`: {text[0] if text else 'no message'}"
+def unreadable(folder: Path, problem: BaseException | None) -> ProjectError:
+    """What to tell of a dbt project that dbt could not read."""
+    lines = [line.strip() for line in str(problem or "").splitlines() if line.strip()]
+    hint = f"run `dbt parse --project-dir dbt --profiles-dir dbt`: {' '.join(lines[:3]) or 'no message'}"
+    return ProjectError("dbt could not read the project", where=str(folder), hint=hint)

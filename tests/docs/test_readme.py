@@ -17,6 +17,7 @@ DOCS = (
     "docs/cli.md",
     "docs/domains.md",
     "docs/keys.md",
+    "docs/serving.md",
     "docs/stores.md",
     "docs/worm.md",
 )
@@ -42,3 +43,12 @@ def test_make_targets_in_the_readme_exist_and_have_help(project_root: Path) -> N
     listed = subprocess.run(["make", "help"], cwd=project_root, capture_output=True, text=True, check=True).stdout
     for target in set(re.findall(r"\bmake ([a-z-]+)", text)):
         assert f"make {target} " in listed, target
+
+
+def test_policies_in_the_readme_are_the_projects(project_root: Path) -> None:
+    """An excerpt names its file and shows whole lines of it."""
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n# (policies/[\w./]+)[^\n]*\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for file, excerpt in blocks:
+        assert excerpt in (project_root / file).read_text(encoding="utf-8")

@@ -80,3 +80,22 @@ def test_a_file_that_cannot_be_taken_ends_with_three(first, place):
     assert json.loads(ran.stdout)["rejected_files"] == 1
     status = json.loads(lakehouse(place, "status", "--json").stdout)
     assert sum(status["landings"][0]["reasons"].values()) == 1
+
+
+def test_one_question_is_answered_differently_to_several_people(first):
+    (asked,) = first["asked"]
+    agent, analyst = asked["answers"]
+    assert (agent["purpose"], analyst["purpose"]) == ("retail_service", "customer_insight")
+    assert agent["columns"] == analyst["columns"]
+    assert agent["refused"] is analyst["refused"] is None
+    assert len(agent["rows"]) == len(analyst["rows"]) == 3
+    names, masked = ([row[1] for row in answer["rows"]] for answer in (agent, analyst))
+    assert all(names)
+    assert set(masked) == {"***"}
+    assert [row[3] for row in agent["rows"]] == [None] * 3
+    assert all(row[3].endswith("-01-01") for row in analyst["rows"])
+
+
+def test_every_purpose_that_shows_something_was_opened(first):
+    assert first["runs"]["serving"]["success"]
+    assert list(first["runs"])[-1] == "serving"

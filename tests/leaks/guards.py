@@ -297,7 +297,7 @@ GUARDS = {
         ),
     ),
     "silent dbt": Guard(
-        "dbt writes no log and no artifacts", "transform.dbt_run._invoke", "dbt's test failed", _talkative_dbt
+        "dbt writes no log and no artifacts", "transform.dbt_run.invoke_quietly", "dbt's test failed", _talkative_dbt
     ),
     "polars does not spill": Guard(
         "polars ends a query instead of writing rows to disk",

@@ -20,7 +20,7 @@ from lakehouse.orchestration.loading import load_module
 from lakehouse.settings import load_settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "asset_keys.json"
-HEAVY = ("polars", "pyarrow", "deltalake", "duckdb", "pandera", "sqlalchemy", "dbt")
+HEAVY = ("polars", "pyarrow", "deltalake", "duckdb", "pandera", "sqlalchemy", "sqlglot", "dbt")
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,9 @@ def test_group_is_the_tier_and_columns_carry_their_category(specs):
         assert all(column.tags["category"] for column in schema.columns)
 
 
-def test_only_curated_and_features_rebuild_by_themselves(specs):
+def test_only_curated_features_and_purposes_run_by_themselves(specs):
     for spec in specs.values():
-        derived = spec.key.path[0] in {Tier.CURATED, Tier.FEATURES}
+        derived = spec.key.path[0] in {Tier.CURATED, Tier.FEATURES, "serving"}
         assert (spec.automation_condition is not None) == derived
 
 

@@ -62,7 +62,7 @@ def test_every_error_ends_with_its_exit_code(lakehouse, fleet, monkeypatch, kind
     finding = Finding("code", Level.ERROR, "file.yaml:3", "something [bold]is[/] off", "mend it")
     error = (
         kind([finding])
-        if kind is errors.ContractError
+        if kind in {errors.ContractError, errors.PolicyError}
         else kind("something [bold]is[/] off", where="here", hint="mend it")
     )
 

@@ -60,10 +60,22 @@ def test_every_command_is_there():
     assert {name for name, _, _ in commands()} == {
         f"lakehouse {name}"
         for name in (
-            *("demo", "ingest", "status", "check", "plan", "apply", "rebuild", "doctor", "init"),
+            *(
+                "demo",
+                "ingest",
+                "status",
+                "check",
+                "plan",
+                "apply",
+                "rebuild",
+                "doctor",
+                "init",
+                "query",
+                "explain-access",
+            ),
             *("quarantine list", "quarantine replay"),
             *("keys rotate", "keys backup", "keys verify", "keys renew-token", "maintain", "migrate", "recover"),
-            *("entity merge", "raw reseal", "verify worm"),
+            *("consent give", "consent withdraw", "consent load", "entity merge", "raw reseal", "verify worm"),
         )
     }
 
