@@ -35,6 +35,7 @@ def close(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
     """Leave these files as all that can be read, and lock every setting."""
     told: tuple[tuple[str, exp.Expr], ...] = (
         ("TimeZone", exp.Literal.string("UTC")),
+        ("enable_progress_bar", exp.false()),  # drawn on standard output after 2 s where Python was started with `-c`
         ("allowed_paths", exp.Array(expressions=[exp.Literal.string(path) for path in paths])),
         ("enable_external_access", exp.false()),
         ("lock_configuration", exp.true()),

@@ -141,9 +141,9 @@ def test_java_letters_become_strptime(java: str, strptime: str) -> None:
 
 
 def test_loading_is_quick_and_brings_nothing_heavy(project_root: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # others may use the machine as well
     load_project(project_root)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     code = (
         "import sys\nfrom pathlib import Path\nfrom lakehouse.contract.load import load_project\n"
         "from lakehouse.contract import canonical\n"
