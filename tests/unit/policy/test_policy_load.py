@@ -126,9 +126,9 @@ def test_a_thousand_tables_and_four_hundred_grants_are_checked_in_seconds(tmp_pa
         Contract(f"d{place}", f"d{place}", "1", tuple(tables[place * 25 : place * 25 + 25])) for place in range(40)
     ]
     _large(tmp_path)
-    started = time.perf_counter()
+    started = time.process_time()  # others may use the machine as well
     findings = find_policy_mistakes(tmp_path, Project(tmp_path, tuple(contracts)))
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     assert {finding.code for finding in findings} <= {"untested"}
     assert took < 10  # 2 s when nothing else runs
 
