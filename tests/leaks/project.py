@@ -143,6 +143,8 @@ def contract(*, mended: bool = False) -> str:
 def write_project(root: Path, *, alone: bool = False) -> Path:
     """The shipped project with the domain beside its own, or `alone`."""
     others = [place.name for place in (ROOT / "policies" / "domains").iterdir()] if alone else []
+    # they speak of the other domains
+    others += [place.name for place in (ROOT / "policies").glob("*.yaml")] if alone else []
     for name in ("policies", "assets", "resources", "dbt"):
         without = shutil.ignore_patterns("__pycache__", "target", "logs", *others, *(f"{each}.py" for each in others))
         shutil.copytree(ROOT / name, root / name, ignore=without)

@@ -77,7 +77,8 @@ def test_without_a_guard_the_scan_finds_a_marker(prepared, server, tmp_path, nam
     skip_what_is_of_sqlite(prepared, of_sqlite=guard.of_sqlite)
     guard.off(monkeypatch)
     for look in range(LOOKS):
-        home = copied(prepared, server, tmp_path / str(look))
+        (tmp_path / str(look)).mkdir()
+        home = copied(prepared, server, tmp_path / str(look) / "home")
         guard.edit(home)
         if any(not_yet_resealed(leak, guard.scenario) for leak in SCENARIOS[guard.scenario](home, name)):
             return
