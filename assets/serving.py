@@ -13,5 +13,5 @@ from lakehouse.policy.load import load_policy
 
 
 def load(project: Project) -> Sequence[dg.AssetsDefinition]:
-    """Every purpose under which something is shown; a project without policies has none."""
+    """Every purpose under which something is shown, and consent; a project without policies has none."""
     return served(project, load_policy(project.root, project))

@@ -87,7 +87,7 @@ def withdraw(
 
 @app.command("load")
 def load(lake: output.LakeFolder = None, _json: output.Json = False) -> None:
-    """Take the complete files of the landing folder `consent`, and remove them."""
+    """Take the complete files of the landing folder `consent`, and remove them; bad lines stay as `*.bad`."""
     from lakehouse.ingest import consent_files
 
     opened = _open(lake)
@@ -158,6 +158,10 @@ def _show_files(console: Console, taken: list[Taken]) -> None:
         console.print(f"{mark} file {number}: {text}", soft_wrap=True)
         for bad in each.bad:
             console.print(f"  line {bad.line}: {bad.reason}", soft_wrap=True)
+    if any(each.bad for each in taken):
+        console.print(
+            "bad lines wait in the landing folder `consent`, in files `*.bad`: mend them, then rename the file"
+        )
 
 
 def _ids(file: Path | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`lakehouse init`: a new domain's contract out of one delivered file.
+"""`lakehouse init`: a new domain's contract and access policy out of one delivered file.
 
 What is guessed is marked `# review` in the file. Nothing that exists is overwritten.
 """
@@ -24,16 +24,16 @@ def init(
     ],
     _json: output.Json = False,
 ) -> None:
-    """Write a contract for a new domain, guessed from a file.
+    """Write a contract and an access policy for a new domain, guessed from a file.
 
     Types, key, event time and personal columns are guessed and marked for review.
     """
-    from lakehouse.contract.load import load_contract
+    from lakehouse.contract.load import FILE, load_contract
     from lakehouse.contract.scaffold import scaffold
     from lakehouse.settings import load_settings
 
     root = load_settings().project
-    files = scaffold(domain, source)
+    files = scaffold(domain, source, access=(root / "policies/platform.yaml").exists())
     for name in files:
         if (root / name).exists():
             raise RefusedError(
@@ -47,7 +47,7 @@ def init(
     tables = [
         f"{domain}.{table.id.table}"
         for name in files
-        if name.endswith(".yaml")
+        if name.endswith(FILE)
         for table in load_contract(root / name).tables
     ]
 

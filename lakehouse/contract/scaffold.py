@@ -1,5 +1,7 @@
 """A first contract out of a delivered file: types, key, event time and personal columns guessed, marked `# review`.
 
+Beside it an access policy that lets nobody read yet, with a grant to begin with as a comment.
+
 The text loads as it is and takes that file; a person then reads every marked line. No value of the file is copied.
 """
 
@@ -30,14 +32,16 @@ MOST_ROWS = 200_000
 _DELIMITERS = ",;\t|"
 _DATED = re.compile(r"(?P<day>(?:19|20)\d{2}(?P<gap>[-_]?)[01]\d(?P=gap)[0-3]\d)")
 _LINE = "line"
+ACCESS = "access.yaml"
 
 
-def scaffold(domain: str, file: Path) -> dict[str, str]:
+def scaffold(domain: str, file: Path, *, access: bool = True) -> dict[str, str]:
     """Files of a new domain, by their path in the project.
 
     Args:
         domain: the domain's name, also its folder's.
         file: a delivered CSV file, plain, `.gz` or `.zst`.
+        access: whether an access policy is among them: a project without policies cannot have one.
 
     Raises:
         UsageError: the domain's name cannot be used.
@@ -49,7 +53,28 @@ def scaffold(domain: str, file: Path) -> dict[str, str]:
     names = _names(header)
     by_column = [[row[place] for row in rows] for place in range(len(header))]
     guesses = [guess(*given) for given in zip(header, names, by_column, strict=True)]
-    return {f"{DOMAINS}/{domain}/{FILE}": _Contract(domain, file, delimiter, guesses, rows).text()}
+    found = {f"{DOMAINS}/{domain}/{FILE}": _Contract(domain, file, delimiter, guesses, rows).text()}
+    if access:
+        found[f"{DOMAINS}/{domain}/{ACCESS}"] = _access(domain, _table_name(file), guesses)
+    return found
+
+
+def _access(domain: str, table: str, guesses: Sequence[Guess]) -> str:
+    """Nobody's access; the categories of a grant's columns are those that the contract names."""
+    categories = sorted({column.category for column in guesses if column.personal})
+    shown = ", ".join(f"{category}: clear" for category in categories) or "system: clear"
+    lines = [
+        f"# Who reads the tables of {domain}, for which purpose: nobody yet. Keys: docs/policy.md.",
+        "version: 1",
+        "grants: []  # review: something like this; columns that it leaves out are shown as their class says",
+        f"#  - id: somebody-reads-{table.replace('_', '-')}",
+        "#    groups: [GROUP]  # of policies/groups.yaml",
+        "#    purpose: PURPOSE  # of policies/purposes.yaml, where the group must stand as well",
+        f"#    tables: [staged.{domain}.{table}]",
+        f"#    columns: {{{shown}}}",
+        "#    why: what the purpose needs it for",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _open(file: Path) -> IO[str]:

@@ -1,8 +1,9 @@
 """Consent in bulk: CSV files in the landing folder `consent/`, taken once and removed, because they name people.
 
 The header is `entity_type,id,purpose,said,valid_from,source,expires_on`; `said` is `given` or `withdrawn`, `valid_from` an
-instant with an offset (empty: now), `expires_on` a day (empty: it lasts). Good lines of a file are recorded in one commit,
-bad ones are told by their number and a reason, never by what stands in them.
+instant with an offset (empty: now), `expires_on` a day (empty: it lasts). Good lines of a file are recorded in one commit.
+Bad ones are told by their number and a reason, never by what stands in them, and stay in the folder as a file of their own
+that ends in `.bad`: mended and renamed, it is a delivery like any other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import datetime as dt
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 FOLDER = "consent"
 HEADER = ("entity_type", "id", "purpose", "said", "valid_from", "source", "expires_on")
-_NOT_WHOLE = (".part", ".tmp", DONE)
+BAD = ".bad"
+_NOT_WHOLE = (".part", ".tmp", DONE, BAD)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def waiting(lake: Lake, now: dt.datetime) -> list[Path]:
 
 
 def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -> Taken:
-    """Record a file's lines and remove it; the second time that the same bytes come, nothing is added.
+    """Record a file's lines and remove it, but for the bad ones; the second time that the same bytes come adds nothing.
 
     Args:
         lake: the lake.
@@ -68,8 +71,10 @@ def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -
     """
     content = file.read_bytes()
     delivery = entities.name_hash(lake, f"consent {hashlib.sha256(content).hexdigest()}")
-    good, bad = _read(lake, project, content, asks)
+    good, bad, rest = _read(lake, project, content, asks)
     recorded = consent.record(lake, project, good, asks=asks, delivery=delivery) if good else 0
+    if rest:  # named by the delivery: the same again after a crash, and no other file's
+        _keep(file.with_name(f"{file.name}.{delivery[:8]}{BAD}"), rest)
     # INVARIANT: only what was read is removed; a file written anew meanwhile is another delivery
     if file.read_bytes() == content:
         file.unlink()
@@ -79,14 +84,14 @@ def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -
 
 def _read(
     lake: Lake, project: Project, content: bytes, asks: Mapping[str, str]
-) -> tuple[list[consent.Statement], list[BadLine]]:
-    """The statements of a file, and the lines that are none."""
+) -> tuple[list[consent.Statement], list[BadLine], bytes]:
+    """The statements of a file, the lines that are none, and what stays of the file because of them."""
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error):
-        return [], [BadLine(1, "the file is not CSV in UTF-8")]
+        return [], [BadLine(1, "the file is not CSV in UTF-8")], content
     if not rows or tuple(rows[0]) != HEADER:
-        return [], [BadLine(1, f"the header must be `{','.join(HEADER)}`")]
+        return [], [BadLine(1, f"the header must be `{','.join(HEADER)}`")], content
     now, good, bad = lake.now(), list[tuple[int, consent.Statement]](), list[BadLine]()
     for number, row in enumerate(rows[1:], start=2):
         if not row:
@@ -101,7 +106,23 @@ def _read(
             good.append((number, statement))
         else:
             bad.append(BadLine(number, reason))
-    return _readable(lake, project, good, bad)
+    kept, bad = _readable(lake, project, good, bad)
+    return kept, bad, _written([rows[0], *(rows[each.line - 1] for each in bad)]) if bad else b""
+
+
+def _keep(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def _written(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def _readable(

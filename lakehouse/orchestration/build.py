@@ -13,6 +13,7 @@ import dagster as dg
 from lakehouse.contract.load import load_project
 from lakehouse.contract.model import Project
 from lakehouse.errors import ProjectError
+from lakehouse.orchestration import consent
 from lakehouse.orchestration.automation import automation_sensor
 from lakehouse.orchestration.loading import load_module
 from lakehouse.orchestration.sensors import landing_sensor
@@ -29,10 +30,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     project = load_project(settings.project)
     load_assets = cast("Callable[[Project], Sequence[dg.AssetsDefinition]]", _loader(settings.project, "assets"))
     load_resources = cast("Callable[[Settings], Mapping[str, object]]", _loader(settings.project, "resources"))
+    assets = load_assets(project)
+    asks = any(consent.KEY in each.keys for each in assets)
     return dg.Definitions(
-        assets=load_assets(project),
+        assets=assets,
         resources=load_resources(settings),
-        sensors=[landing_sensor(project), automation_sensor()],
+        sensors=[landing_sensor(project), automation_sensor(), *([consent.consent_sensor()] if asks else [])],
         executor=dg.in_process_executor,
     )
 

@@ -1,4 +1,4 @@
-"""What a run of a purpose's asset does: every view of it is opened on the embedded engine, and what opened is told."""
+"""What a run of a purpose's asset does: copies are made anew, every view is opened on the embedded engine, and both told."""
 
 from typing import Any
 
@@ -10,22 +10,26 @@ from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.policy.model import Policy
 from lakehouse.policy.showing import Showing
 from lakehouse.policy.treatments import Kind
+from lakehouse.serving.copying import make_copies
 from lakehouse.serving.opening import Opened, open_views, require_some
 
 
 def opened(access: LakeAccess, project: Project, policy: Policy, showing: Showing) -> dg.MaterializeResult[Any]:
-    """Open the purpose's views for each of its groups, and tell how many opened and how much they show at most.
+    """Make the purpose's copies, open its views for each of its groups, and tell how much they show at most.
 
     Raises:
         RefusedError: nothing of the purpose can be opened yet, or any more.
     """
     purpose = showing.purpose.name
     with no_values_in_errors(f"serving.{purpose}"):
-        found = open_views(access.open(), project, policy, purpose)
+        lake = access.open()
+        copies = make_copies(lake, project, policy, purpose)
+        found = open_views(lake, project, policy, purpose)
         require_some(found, purpose)
     return dg.MaterializeResult(
         metadata={
             "views": len(found.views),
+            **({"copies_made": len(copies)} if showing.purpose.isolation == "copy" else {}),
             **_figures(showing, found),
             "views_waiting": ", ".join(found.waiting) or "none",
             "views_ended": ", ".join(found.ended) or "none",

@@ -2,7 +2,7 @@
 
 It stands below the tables that it shows. Running it opens every view of the purpose, for each of its groups, without
 reading a row; that is `opening`, imported when the first step runs. On the embedded engine a view lives as long as one
-query, so there is nothing that a run would leave behind.
+query, so a run leaves nothing behind but the copies of a purpose with `isolation: copy`.
 
 INVARIANT: words of the policy and of contracts only. No member of a group, no value of a predicate and no count of rows,
 which would tell of rows that a reader must not know of.
@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from lakehouse.contract.model import Project
+from lakehouse.orchestration import consent
 from lakehouse.orchestration.access import LAKE, LakeAccess
 from lakehouse.orchestration.automation import follows_passed_inputs_and_policy
 from lakehouse.orchestration.metadata import asset_key, owners
@@ -33,8 +34,10 @@ def purpose_key(purpose: str) -> dg.AssetKey:
 
 
 def served(project: Project, policy: Policy) -> Sequence[dg.AssetsDefinition]:
-    """One asset for every purpose under which something is shown."""
-    return [_asset(project, policy, showing) for showing in showings(policy, project)]
+    """One asset for every purpose under which something is shown, and one for the consent that some ask for."""
+    shown = showings(policy, project)
+    asked = consent.consent_assets(project, policy, shown)
+    return [*asked, *(_asset(project, policy, showing) for showing in shown)]
 
 
 def _asset(project: Project, policy: Policy, showing: Showing) -> dg.AssetsDefinition:
@@ -52,7 +55,7 @@ def _spec(showing: Showing) -> dg.AssetSpec:
     purpose = showing.purpose
     return dg.AssetSpec(
         key=purpose_key(purpose.name),
-        deps=[asset_key(shown.table.id) for shown in showing.tables],
+        deps=[asset_key(shown.table.id) for shown in showing.tables] + ([consent.KEY] if purpose.consent else []),
         group_name=GROUP,
         kinds={"duckdb", "view"},
         # Whose tables they are: they grant what the purpose shows.

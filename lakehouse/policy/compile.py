@@ -2,8 +2,7 @@
 
 Both are built from the same parts: `rows` has the WHERE, `columns` what is shown, `frame` the words. For a request groups
 and day are constants, so nothing of the policy but row predicates is left in the SQL; Trino's views test them, since one
-view serves all readers. Views of a purpose with `isolation: copy` stand on its copies, which another part of the platform
-builds. Who may read a view at all is in `trino`; the meaning of it all is in `decide`.
+view serves all readers. Views of a purpose with `isolation: copy` stand on its copies; `copies` compiles those. Who may read a view at all is in `trino`; the meaning of it all is in `decide`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class View:
         name: `serve.<schema>.<name>`.
         table: the contracted table that it shows.
         tree: for the embedded engine the SELECT, for Trino CREATE OR REPLACE VIEW.
-        reads: the relations it stands on: the table or its copy, and the consent in force where it asks for it.
+        reads: the relations it stands on: first the table or its copy, then the consent in force where it asks for it.
     """
 
     name: ViewName

@@ -12,21 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-import pyarrow as pa
-
 from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.errors import QueryError, RefusedError, UsageError
 from lakehouse.policy.compile import duckdb_view
 from lakehouse.policy.load import load_policy
 from lakehouse.policy.reach import pairs
-from lakehouse.policy.views import BASE, CONSENT
-from lakehouse.privacy import consent
+from lakehouse.serving.consenting import consent_in_force
+from lakehouse.serving.copying import open_copy
 from lakehouse.serving.session import Limits, Session
 from lakehouse.serving.views import ServedView
 from lakehouse.settings import load_settings
-from lakehouse.storage import SystemTable
-from lakehouse.storage.read import Snapshot
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,19 +31,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import polars as pl
+    import pyarrow as pa
     from sqlglot import exp
 
     from lakehouse.contract.model import Project, Table
     from lakehouse.policy.compile import View
     from lakehouse.policy.model import Policy
-    from lakehouse.storage import Lake
+    from lakehouse.storage import Lake, Snapshot
 
 #: PEP 249.
 apilevel, threadsafety, paramstyle = "2.0", 1, "qmark"
-#: What nobody's consent looks like, where the lake has no table of it yet.
-_NO_CONSENT = pa.schema(
-    [("entity", pa.string()), ("purpose", pa.string()), ("given", pa.bool_()), ("expires_on", pa.date32())]
-)
 
 
 @dataclass(frozen=True)
@@ -73,30 +66,29 @@ class Reader:
         versions: dict[str, Snapshot] = {}
         served: list[ServedView] = []
         for table in tables:
-            rows = storage.snapshot(self.lake, table.id)
-            versions[f"{BASE}.{table.id}"] = rows
+            rows = self._rows(table)
             view = self._compiled(table, day, present=rows.schema.names)
             if view is None:
                 raise _denied()
-            for relation in view.reads:
+            own, *others = view.reads
+            reads = {f"{own.schema}.{own.name}": rows}
+            for relation in others:
                 key = f"{relation.schema}.{relation.name}"
-                if key not in versions and relation.name == CONSENT:
-                    versions[key] = self._consent()
+                if key not in versions:
+                    versions[key] = consent_in_force(self.lake, self.project, self.policy)
+                reads[key] = versions[key]
             names = tuple(column.name for column in table.columns)
-            served.append(ServedView(view.name.name, names, cast("exp.Select", view.tree), dict(versions)))
+            served.append(ServedView(view.name.name, names, cast("exp.Select", view.tree), reads))
         return served
+
+    def _rows(self, table: Table) -> Snapshot:
+        if self.policy.purposes[self.purpose].isolation == "copy":
+            return open_copy(self.lake, self.policy, self.purpose, table)
+        return storage.snapshot(self.lake, table.id)
 
     def _compiled(self, table: Table, day: dt.date, *, present: Sequence[str] = ()) -> View | None:
         groups = self.policy.groups_of(self.user)
         return duckdb_view(self.policy, self.project, self.purpose, table.id, groups=groups, day=day, present=present)
-
-    def _consent(self) -> Snapshot:
-        table = SystemTable(CONSENT)
-        asks = consent.asks_of({name: purpose.consent for name, purpose in self.policy.purposes.items()})
-        consent.renew(self.lake, self.project, asks=asks)  # INVARIANT: a withdrawal is seen by the next query
-        if storage.exists(self.lake, table):
-            return storage.snapshot(self.lake, table)
-        return Snapshot(table, 0, (), _NO_CONSENT, 0, 0)
 
 
 class Connection:

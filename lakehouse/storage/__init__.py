@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         table_figures,
     )
     from lakehouse.storage.recovery import delete_retired, fence, lease, recover, recover_if_dirty
-    from lakehouse.storage.replacing import replace
+    from lakehouse.storage.replacing import replace, replace_all
     from lakehouse.storage.verdicts import (
         failed_checks,
         get_request,
@@ -92,7 +92,7 @@ _PLACES = {
         "table_figures",
     ),
     "recovery": ("delete_retired", "fence", "lease", "recover", "recover_if_dirty"),
-    "replacing": ("replace",),
+    "replacing": ("replace", "replace_all"),
     "views": ("duckdb_view",),
     "verdicts": ("failed_checks", "get_request", "is_judged", "put_request", "record_verdict", "require_passed"),
 }
@@ -155,6 +155,7 @@ __all__ = [
     "recover_if_dirty",
     "reject",
     "replace",
+    "replace_all",
     "request_table",
     "require_passed",
     "reserve",

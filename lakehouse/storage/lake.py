@@ -47,6 +47,10 @@ _ELSEWHERE = (
 )
 
 
+#: `<kind>/<domain>/<table>` belongs to a staged table, and goes where that goes.
+_OF_STAGED = ("quarantine", "ended")
+
+
 @dataclass(frozen=True, order=True)
 class SystemTable:
     """A governed table beside the tiers, such as `ledger` or `quarantine/<domain>/<table>`."""
@@ -111,7 +115,7 @@ class Lake:
             return table
         if isinstance(table, SystemTable):
             kind, *rest = table.name.split("/")
-            if len(rest) != 2:  # noqa: PLR2004 - `<kind>/<domain>/<table>` belongs to a staged table
+            if kind not in _OF_STAGED:
                 return table
             home = self._home(TableId(Tier.STAGED, *rest))
             return SystemTable(f"{kind}/{home.domain}/{home.table}")

@@ -168,9 +168,9 @@ def scan(lake: Lake, table: Target, *, version: int | None = None, months: Seque
     return snapshot(lake, table, version).scan(months=months)
 
 
-def inputs_of(lake: Lake, table: Target) -> dict[str, int]:
-    """The versions of the tables that the present rows were made of, by table; empty when not noted."""
-    entry = _changing_entry(lake, table, snapshot(lake, table).version)
+def inputs_of(lake: Lake, table: Target, version: int | None = None) -> dict[str, int]:
+    """The versions of the tables that a version's rows (default the present ones) were made of; empty when not noted."""
+    entry = _changing_entry(lake, table, snapshot(lake, table).version if version is None else version)
     return dict(entry.note.get("inputs", {})) if entry is not None else {}
 
 

@@ -1,6 +1,7 @@
 """Replacing a table, or some event months of it, by a stream of Arrow batches, in one commit.
 
-This is how dbt models and features are written: readers see the old rows until the commit and the new ones after it.
+This is how dbt models, features and the copies of purposes are written: readers see the old rows until the commit and
+the new ones after it.
 """
 
 # pyarrow and deltalake ship no or partial types: what they give back is unknown to the checker in every line of this file.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lakehouse.contract.model import Table
     from lakehouse.model import TableId
     from lakehouse.storage.intents import Applied
-    from lakehouse.storage.lake import Lake
+    from lakehouse.storage.lake import Lake, SystemTable
 
 
 def replace(
@@ -70,6 +71,39 @@ def replace(
             if exists(lake, table):
                 tx.remove(_outgoing(snapshot(lake, table).files, months, where=str(table)))
             return tx.commit("replace", inputs=inputs, applied=_noted(lake, contract))
+        finally:
+            tx.abandon()
+
+
+def replace_all(
+    lake: Lake,
+    table: SystemTable,
+    reader: pa.RecordBatchReader,
+    *,
+    placement: Placement,
+    inputs: Mapping[str, int],
+    holder: str,
+) -> int:
+    """Replace whatever a system table holds by what the reader gives, whose schema becomes the table's.
+
+    Args:
+        lake: the lake.
+        table: the table, made if it is not there.
+        reader: the new rows.
+        placement: how they are laid out.
+        inputs: versions of the tables the rows were made of, noted in the commit.
+        holder: a word for people about who works.
+
+    Returns:
+        The new version.
+    """
+    with lease(lake, table, holder=holder) as held:
+        tx = begin(lake, table, held, reader.schema, placement, generation=True)
+        try:
+            _stream(tx, reader, placement=placement, months=None)
+            if exists(lake, table):
+                tx.remove(list(snapshot(lake, table).files))
+            return tx.commit("replace", inputs=inputs)
         finally:
             tx.abandon()
 

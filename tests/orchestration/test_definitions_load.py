@@ -95,6 +95,7 @@ def test_conditions_reach_the_daemon(specs):
 def test_sensors_run_without_anybody_starting_them(definitions):
     sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors}
     assert sensors == {
+        "landed_consent": dg.DefaultSensorStatus.RUNNING,
         "landed_files": dg.DefaultSensorStatus.RUNNING,
         "rebuild_after_inputs": dg.DefaultSensorStatus.RUNNING,
     }

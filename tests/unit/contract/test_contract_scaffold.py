@@ -13,6 +13,7 @@ from lakehouse.contract.load import find_mistakes, load_project
 from lakehouse.contract.scaffold import scaffold
 from lakehouse.errors import FileRejectedError, UsageError
 from lakehouse.model import Level
+from lakehouse.policy.load import load_policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +29,9 @@ Client No;Full Name;E-Mail;Birth Date;Joined At;Amount;Note;Active
 
 
 def made(root: Path, file: Path) -> Table:
-    for name, text in scaffold("shop", file).items():
+    for name, text in scaffold("shop", file, access=False).items():
         path = root / "project" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     errors = [finding for finding in find_mistakes(root / "project") if finding.level is Level.ERROR]
     assert errors == []
@@ -149,3 +150,29 @@ def test_a_domain_name_that_cannot_be_is_refused(people: Path) -> None:
 def test_types_are_guessed_from_every_value(values: list[str], logical: str, physical: str | None) -> None:
     found = guess("thing", "thing", values)
     assert (found.logical, found.physical) == (logical, physical)
+
+
+def test_the_access_policy_lets_nobody_read_until_its_first_grant_is_filled_in(tmp_path: Path, people: Path) -> None:
+    root = tmp_path / "project"
+    written = scaffold("shop", people)
+    documents = {
+        "policies/platform.yaml": "version: 1\nclasses: {user: confidential, system: internal}\n"
+        "defaults: {public: clear, internal: clear, confidential: redact, restricted: hide}\nidentifying: [user.unique_id]\n",
+        "policies/purposes.yaml": "version: 1\npurposes:\n"
+        "  caring: {description: d, groups: [carers], legal_basis: contract, consent: not_required}\n",
+        "policies/groups.yaml": "version: 1\ngroups: {carers: [ana]}\n",
+    }
+    for name, text in (written | documents).items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    project = load_project(root)
+    assert load_policy(root, project).grants == ()
+    access = root / "policies/domains/shop/access.yaml"
+    text = access.read_text().replace("grants: []", "grants:").replace("\n#  ", "\n  ")
+    access.write_text(text.replace("GROUP]", "carers]").replace("PURPOSE ", "caring "))
+    (grant,) = load_policy(root, project).grants
+    assert grant.id == "somebody-reads-club-members"
+    assert {entry.category for entry in grant.columns} == {
+        column.category for column in project.tables[0].columns if column.personal
+    }

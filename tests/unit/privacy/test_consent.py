@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,6 +279,11 @@ def test_bad_lines_are_told_without_a_value_and_the_others_are_taken(lake, banki
     assert given(lake) == {surrogate(lake, "13")}
     told = " ".join(bad.reason for bad in taken.bad)
     assert not any(value in told for value in ("secret1", "perhaps", "nothing", "31.12"))
+    (kept,) = (lake.landing_root / "consent").iterdir()
+    assert kept.name.endswith(".bad")
+    assert kept.read_text().splitlines() == [HEAD.strip(), *lines[:9], lines[10]]
+    os.utime(kept, (0, 0))
+    assert consent_files.waiting(lake, lake.now()) == []
 
 
 @pytest.mark.parametrize(
@@ -287,6 +293,9 @@ def test_what_is_no_such_file_is_told(lake, banking, text):
     taken = consent_files.take(lake, banking, deliver(lake, text), asks=ASKS)
     assert [bad.line for bad in taken.bad] == [1]
     assert not storage.exists(lake, CONSENT)
+    content = text if isinstance(text, bytes) else text.encode()
+    kept = [path.read_bytes() for path in (lake.landing_root / "consent").iterdir()]
+    assert kept == ([content] if content else [])
 
 
 def test_a_file_written_anew_meanwhile_stays(lake, banking, monkeypatch):
@@ -309,8 +318,6 @@ def test_a_file_written_anew_meanwhile_stays(lake, banking, monkeypatch):
 def test_only_whole_files_are_taken(lake):
     now = lake.now()
     old = deliver(lake, HEAD, "old.csv")
-    import os
-
     os.utime(old, (0, 0))
     for name in (".hidden.csv", "x.part"):
         os.utime(deliver(lake, HEAD, name), (0, 0))
