@@ -8,7 +8,7 @@ A run is from when the views are there to the last row of the Arrow result. Plai
 threads, and views of nothing but column names. Rounds are interleaved and the best of each is compared, in wall time and
 in processor time. Judged is wall time, or processor time where more work waits than there are processors: what
 others do on the machine then says more about a wall clock than masks do. The lake is made once, by the platform itself.
-BENCH_ROUNDS (5, two of what is not judged), BENCH_SCALE (1).
+BENCH_ROUNDS (8, two of what is not judged), BENCH_SCALE (1).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from masked_lake import PROJECT, made_lake
 
 SCALE = os.environ.get("BENCH_SCALE", "1")
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "8"))
 LIMIT, FIXED_LIMIT_MS = 1.05, 30
 #: Rounds of the ways that are not judged.
 BESIDE = min(ROUNDS, 2)

@@ -53,7 +53,7 @@ def write(place: str, first: int, count: int) -> None:
                 break
             except LeaseTakenError:
                 while storage.is_held(lake, table):  # only looks: who tries to take it keeps the holder waiting
-                    time.sleep(random.uniform(0.005, 0.02))
+                    time.sleep(random.uniform(0.02, 0.06))
 
 
 def race(place: str, writers: int) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.cli import output
+from lakehouse.cli import output, words
 from lakehouse.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def init(
 
     def show(console: Console) -> None:
         for name, count in reviews.items():
-            console.print(f"[green]✓[/] wrote {name}, {count} guesses to review")
+            console.print(f"[green]✓[/] wrote {name}, {words.plural(count, 'guess', 'guesses')} to review")
         console.print("\nNext: read the lines marked `# review`, then")
         console.print("  [bold]lakehouse check[/]")
         for table in tables:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse.cli import naming, output, words
-from lakehouse.errors import LeaseTakenError, RefusedError
+from lakehouse.errors import LeaseTakenError, PolicyError, RefusedError
 from lakehouse.model import Finding, Level, Tier
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ def maintain(
     batch_keys = vault.destroy_due(opened, opened.now())
     epochs = _destroy_epochs(opened, findings)
     merged, busy = _merge(opened, settings, table)
+    emptied = _empty_copies(opened, settings, findings)
     opened.control.vacuum(_VAULT)
     document: dict[str, Any] = {
         "batch_keys": batch_keys,
         "epochs": list(epochs),
         "merged": merged,
         "busy": busy,
+        "emptied": list(emptied),
         "findings": [output.finding_document(each) for each in findings],
     }
 
@@ -53,10 +55,25 @@ def maintain(
             console.print(f"[green]✓[/] {name}: small files merged")
         for name in busy:
             console.print(f"[yellow]![/] {name}: somebody writes it now; the next run merges its files")
+        for name in emptied:
+            console.print(f"[green]✓[/] {name}: emptied, no purpose is read from it any more")
         output.show_findings(console, findings)
 
     output.emit(document, show)
     output.leave(refused=bool(findings))
+
+
+def _empty_copies(lake: Lake, settings: Settings, findings: list[Finding]) -> tuple[str, ...]:
+    from lakehouse.contract.load import load_project
+    from lakehouse.policy.load import load_policy
+    from lakehouse.serving.copying import empty_obsolete
+
+    project = load_project(settings.project)
+    try:
+        return empty_obsolete(lake, project, load_policy(settings.project, project))
+    except PolicyError as error:  # nobody can say which copies are wanted
+        findings.extend(error.findings)
+        return ()
 
 
 #: Where a deleted key's row lies until PostgreSQL's vacuum takes it.

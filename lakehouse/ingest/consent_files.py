@@ -13,6 +13,8 @@ import datetime as dt
 import hashlib
 import io
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 FOLDER = "consent"
 HEADER = ("entity_type", "id", "purpose", "said", "valid_from", "source", "expires_on")
 BAD = ".bad"
+#: Bytes of a file's name that a name made of it keeps: a folder has room for 255.
+_LONGEST = 220
 _NOT_WHOLE = (".part", ".tmp", DONE, BAD)
 
 
@@ -55,9 +59,10 @@ def waiting(lake: Lake, now: dt.datetime) -> list[Path]:
     folder = lake.landing_root / FOLDER
     if not folder.is_dir():
         return []
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    whole = (path for path in files if path.suffix not in _NOT_WHOLE and _has_settled(path, now))
-    return sorted(whole)
+    # No links: what stays of a file is written down again here, and a link may lead to anything that this process can read.
+    files = (path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    named = (path for path in files if not path.name.startswith(".") and path.suffix not in _NOT_WHOLE)
+    return sorted(path for path in named if _has_settled(path, now))
 
 
 def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -> Taken:
@@ -69,16 +74,20 @@ def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -
         file: the file.
         asks: purpose -> entity type that must consent.
     """
-    content = file.read_bytes()
+    try:
+        content, mode = file.read_bytes(), stat.S_IMODE(file.stat().st_mode)
+    except FileNotFoundError:  # somebody else has just taken it
+        return Taken(0, ())
     delivery = entities.name_hash(lake, f"consent {hashlib.sha256(content).hexdigest()}")
     good, bad, rest = _read(lake, project, content, asks)
     recorded = consent.record(lake, project, good, asks=asks, delivery=delivery) if good else 0
-    if rest:  # named by the delivery: the same again after a crash, and no other file's
-        _keep(file.with_name(f"{file.name}.{delivery[:8]}{BAD}"), rest)
+    if rest:
+        _keep(_beside(file, delivery), rest, mode=mode)
     # INVARIANT: only what was read is removed; a file written anew meanwhile is another delivery
-    if file.read_bytes() == content:
-        file.unlink()
-        file.with_name(file.name + DONE).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        if file.read_bytes() == content:
+            file.unlink()
+            file.with_name(file.name + DONE).unlink(missing_ok=True)
     return Taken(recorded, tuple(bad), repeated=bool(good) and not recorded)
 
 
@@ -110,12 +119,22 @@ def _read(
     return kept, bad, _written([rows[0], *(rows[each.line - 1] for each in bad)]) if bad else b""
 
 
-def _keep(path: Path, content: bytes) -> None:
+def _beside(file: Path, delivery: str) -> Path:
+    """Where bad lines stay: named by the delivery, the same again after a crash, and no other file's."""
+    name = os.fsdecode(os.fsencode(file.name)[:_LONGEST])
+    return file.with_name(f"{name}.{delivery[:8]}{BAD}")
+
+
+def _keep(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file that may be read by whom its delivery might be read by."""
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(0o600, exist_ok=False)
     with part.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+    part.chmod(mode)
     part.replace(path)
 
 
@@ -186,5 +205,8 @@ def day(text: str) -> dt.date:
 
 
 def _has_settled(path: Path, now: dt.datetime) -> bool:
-    changed = dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+    try:
+        changed = dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+    except FileNotFoundError:
+        return False
     return path.with_name(path.name + DONE).exists() or now - changed >= SETTLE

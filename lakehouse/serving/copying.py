@@ -20,7 +20,7 @@ from lakehouse import storage
 from lakehouse.errors import RefusedError, StorageError
 from lakehouse.model import ENTITY
 from lakehouse.policy.copies import Copy, copies, copy_of
-from lakehouse.policy.views import BASE, CONSENT
+from lakehouse.policy.views import BASE, CONSENT, view_name
 from lakehouse.serving import lockdown
 from lakehouse.serving.consenting import consent_in_force
 from lakehouse.storage.views import let_read, rows_tree
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from lakehouse.storage import Lake, Snapshot, SystemTable
 
 _BATCH = 65_536  # rows
-_RULES = "rules"
+_KIND, _RULES = "copy", "rules"
 
 
 def place(name: ViewName) -> SystemTable:
     """Where the copy below a view is."""
-    return storage.SystemTable(f"copy/{name.schema}/{name.name}")
+    return storage.SystemTable(f"{_KIND}/{name.schema}/{name.name}")
 
 
 def make_copies(lake: Lake, project: Project, policy: Policy, purpose: str) -> tuple[str, ...]:
@@ -50,6 +50,23 @@ def make_copies(lake: Lake, project: Project, policy: Policy, purpose: str) -> t
     """
     there = (table for table in copies(policy, project.tables, purpose) if storage.exists(lake, table.id))
     return tuple(_make(lake, project, policy, purpose, table) for table in there)
+
+
+def empty_obsolete(lake: Lake, project: Project, policy: Policy) -> tuple[str, ...]:
+    """Empty the copies that nothing is read from any more: of purposes, grants or tables that are gone; returns their names."""
+    wanted = {
+        place(view_name(policy, purpose, table))
+        for purpose in policy.purposes
+        for table in copies(policy, project.tables, purpose)
+    }
+    emptied: list[str] = []
+    for table in storage.system_tables(lake, _KIND):
+        snapshot = storage.snapshot(lake, table)
+        if table not in wanted and snapshot.rows:
+            nothing = snapshot.schema.empty_table().to_reader()
+            storage.replace_all(lake, table, nothing, placement=storage.Placement(), inputs={}, holder="copy")
+            emptied.append(str(table))
+    return tuple(emptied)
 
 
 def open_copy(lake: Lake, policy: Policy, purpose: str, table: Table) -> Snapshot:

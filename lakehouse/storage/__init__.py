@@ -29,7 +29,16 @@ if TYPE_CHECKING:
         verdict_table,
     )
     from lakehouse.storage.intents import Applied, BatchUpdate
-    from lakehouse.storage.lake import Lake, SystemTable, Target, create_lake, migrate_lake, open_lake, read_homes
+    from lakehouse.storage.lake import (
+        Lake,
+        SystemTable,
+        Target,
+        create_lake,
+        migrate_lake,
+        open_lake,
+        read_homes,
+        system_tables,
+    )
     from lakehouse.storage.layout import Placement
     from lakehouse.storage.leases import Held, is_held
     from lakehouse.storage.ledger import LEDGER, WORTH_A_FILE, Balance, balance, flush_outbox, read_ledger
@@ -74,7 +83,16 @@ _PLACES = {
         "verdict_table",
     ),
     "intents": ("Applied", "BatchUpdate"),
-    "lake": ("Lake", "SystemTable", "Target", "create_lake", "migrate_lake", "open_lake", "read_homes"),
+    "lake": (
+        "Lake",
+        "SystemTable",
+        "Target",
+        "create_lake",
+        "migrate_lake",
+        "open_lake",
+        "read_homes",
+        "system_tables",
+    ),
     "layout": ("Placement",),
     "leases": ("Held", "is_held"),
     "ledger": ("LEDGER", "WORTH_A_FILE", "Balance", "balance", "flush_outbox", "read_ledger"),
@@ -162,6 +180,7 @@ __all__ = [
     "reserve_all",
     "scan",
     "snapshot",
+    "system_tables",
     "table_figures",
     "to_micros",
     "verdict_table",

@@ -25,7 +25,7 @@ import lakehouse.storage.s3 as s3
 from lakehouse.errors import LakeMismatchError, LakeMissingError, StorageError
 from lakehouse.model import TableId, Tier
 from lakehouse.settings import BACKUP_DAYS
-from lakehouse.storage.agreement import require_agreement, require_same_generation
+from lakehouse.storage.agreement import last_versions, require_agreement, require_same_generation
 from lakehouse.storage.control import ControlDatabase, applied_table, lake_table
 from lakehouse.storage.marker import FORMAT_VERSION, MARKER, publish, raise_in, read_marker, require_same_lake
 from lakehouse.storage.place import Place
@@ -315,6 +315,13 @@ def _require_same_place(settings: Settings, row: Mapping[str, Any]) -> None:
                 where=settings.lake,
                 hint=f"set `LAKEHOUSE_{name.upper()}` to the lake's, or leave it out",
             )
+
+
+def system_tables(lake: Lake, kind: str) -> list[SystemTable]:
+    """The system tables of a kind (`copy` of `copy/<purpose>/<view>`) that were ever committed to, sorted."""
+    start = f"{SystemTable(kind)}."
+    keys = (key for key, version in last_versions(lake.control).items() if key.startswith(start) and version >= 0)
+    return [SystemTable(key.partition(".")[2].replace(".", "/")) for key in sorted(keys)]
 
 
 def raise_generation(lake: Lake) -> None:

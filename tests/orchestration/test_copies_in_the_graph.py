@@ -6,14 +6,16 @@ import dagster as dg
 import pytest
 
 from lakehouse import storage
+from lakehouse.contract.load import load_project
 from lakehouse.errors import RefusedError
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.build import build_definitions
 from lakehouse.orchestration.runs import materialize, open_instance
 from lakehouse.orchestration.serving import purpose_key
+from lakehouse.policy.load import load_policy
 from lakehouse.policy.views import ViewName
 from lakehouse.serving.connect import connect
-from lakehouse.serving.copying import place
+from lakehouse.serving.copying import empty_obsolete, place
 from tests.orchestration.policies_of_a_shop import ACCESS, PURPOSES, write_policies
 
 SALE = TableId(Tier.STAGED, "shop", "sale")
@@ -133,3 +135,17 @@ def test_an_ended_grant_leaves_an_empty_copy(counted):
         )
     assert not result.success  # nothing of the purpose opens, which is told
     assert storage.scan(counted.lake, COPY).collect().height == 0
+
+
+def test_the_copy_of_a_grant_that_is_gone_is_emptied(counted):
+    run(counted)
+    project = load_project(counted.settings.project)
+
+    def empty():
+        return empty_obsolete(counted.lake, project, load_policy(project.root, project))
+
+    assert empty() == ()
+    govern(counted, "")
+    assert empty() == ("system.copy.counting.shop_sale",)
+    assert storage.scan(counted.lake, COPY).collect().height == 0
+    assert empty() == ()
