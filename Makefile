@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 # Tests wait for disks and servers half of the time, so one process more than there are cores; a file stays in one process.
-TESTS = $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
+TESTS = scripts/in-memory $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
 LAKE ?= $(CURDIR)/.lake
 export DAGSTER_HOME := $(CURDIR)/.dagster
 

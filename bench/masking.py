@@ -196,7 +196,7 @@ def ways() -> list[Way]:
     from lakehouse import storage
     from lakehouse.contract.load import load_project
     from lakehouse.policy.load import load_policy
-    from lakehouse.serving.connect import Reader
+    from lakehouse.serving.connection import Reader
     from lakehouse.serving.session import Limits
     from lakehouse.settings import load_settings
 

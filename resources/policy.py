@@ -16,7 +16,7 @@ from resources.lake import LakeResource
 if TYPE_CHECKING:
     import polars as pl
 
-    from lakehouse.serving.connect import Connection
+    from lakehouse.serving.connection import Connection
     from lakehouse.serving.session import Limits
 
 
@@ -55,7 +55,7 @@ class PolicyResource(LakeResource):
             return connection.pl(sql)
 
     def _connected(self, user: str, purpose: str, limits: "Limits | None") -> "Connection":
-        from lakehouse.serving.connect import connect  # noqa: PLC0415 - engines load with the first step
+        from lakehouse.serving.connection import connect  # noqa: PLC0415 - engines load with the first step
 
         settings = self.settings()
         return connect(user, purpose, lake=settings.lake, project=settings.project, limits=limits)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.control_servers import any_lake, any_settings, postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.forgetting import forget  # noqa: F401 - a fixture
-from tests.stores import any_place, in_store, locking_store, minio, s3, site, versitygw  # noqa: F401 - fixtures
+from tests.stores import any_place, in_store, locking_store, minio, module_site, s3, site, versitygw  # noqa: F401 - fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -24,6 +29,23 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 #: marker -> programs, one of which must be there
 NEEDS = {"browser": ("chromium", "chromium-browser", "google-chrome")}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays to the end: the garbage collector need not walk half a million objects again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Extension modules complain of what is left when the process ends."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """The S3 stores a lake can be in, as fixtures: servers of our own on this machine, a fresh bucket for each test.
 
 `make test-deps` builds both; where they are missing, tests that ask for them skip, or fail with LAKEHOUSE_REQUIRE=all.
+LAKEHOUSE_TEST_PLACE=s3 puts every lake of these fixtures in a store, also those of tests that otherwise stay on this disk.
 """
 
 from __future__ import annotations
@@ -27,17 +28,25 @@ if TYPE_CHECKING:
 PROGRAMS = Path(os.environ.get("LAKEHOUSE_TEST_BIN") or Path.home() / ".cache" / "lakehouse" / "bin")
 #: Where the rest of a lake is, and raw in a bucket of its own that locks.
 _IN_STORE = [pytest.mark.s3, pytest.mark.slow]
-PLACES = ("local", pytest.param("s3", marks=_IN_STORE))
-#: For a test that is about this disk, or too long to be run twice.
-ON_DISK = pytest.mark.parametrize("any_place", ["local"], indirect=True)
+_S3 = pytest.param("s3", marks=_IN_STORE)
+#: Fixtures take their parameters when they are imported, before any of them could ask.
+STORE_ALONE = bool(_asked := os.environ.get("LAKEHOUSE_TEST_PLACE"))
+if STORE_ALONE and _asked != "s3":
+    raise pytest.UsageError("`LAKEHOUSE_TEST_PLACE` is `s3` or nothing")
+PLACES = (_S3,) if STORE_ALONE else ("local", _S3)
+#: For a test that is too long to be run twice: in a store only when nothing else is asked for.
+ONE_PLACE = (_S3,) if STORE_ALONE else ("local",)
+ON_DISK = pytest.mark.parametrize("any_place", ONE_PLACE, indirect=True)
 LOCKING = [pytest.param(name, marks=_IN_STORE) for name in ("versitygw", "minio")]
 _numbers = itertools.count()
 
 
 def everywhere(cases: Mapping[str, tuple[Any, ...]], *in_store: str) -> list[Any]:
     """Parameters: every case on this disk, those named in a store too; for tests with more cases than places matter to."""
+    names = cases if STORE_ALONE else in_store
+    there = [pytest.param("s3", *cases[name], id=f"s3-{name}", marks=_IN_STORE) for name in names]
     here = [pytest.param("local", *case, id=f"local-{name}") for name, case in cases.items()]
-    return [*here, *(pytest.param("s3", *cases[name], id=f"s3-{name}", marks=_IN_STORE) for name in in_store)]
+    return there if STORE_ALONE else [*here, *there]
 
 
 @dataclass(frozen=True)
@@ -259,6 +268,20 @@ def site(any_place, tmp_path) -> Site:
     if "://" not in any_place:
         return site_on_disk(tmp_path)
     return Site(tmp_path, any_place, f"s3://{_store_in_use().bucket(locks=True)}")
+
+
+@pytest.fixture(scope="module", params=ONE_PLACE)
+def module_site(request, tmp_path_factory):
+    """One for all tests of a file, where a lake takes long to fill."""
+    folder = tmp_path_factory.mktemp("site")
+    if request.param == "local":
+        yield site_on_disk(folder)
+        return
+    store: Store = request.getfixturevalue("versitygw")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        yield Site(folder, f"s3://{store.bucket()}", f"s3://{store.bucket(locks=True)}")
 
 
 def _store_in_use() -> Store:

@@ -56,7 +56,7 @@ def query(
 
     Views are called `<domain>_<table>`. Whoever can read the lake's files does not need this command to read them.
     """
-    from lakehouse.serving.connect import connect
+    from lakehouse.serving import connect
 
     if out is not None and out.exists():
         raise UsageError("the file is there already", where=str(out), hint="name a new file")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.contract.load import load_project
 from lakehouse.errors import RefusedError, UsageError
 from lakehouse.policy.load import load_policy
-from lakehouse.serving.connect import Connection, Reader
+from lakehouse.serving.connection import Connection, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

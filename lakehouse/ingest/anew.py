@@ -49,7 +49,7 @@ class Anew:
         Raises:
             RefusedError: rows of other months than these would change too.
         """
-        if not storage.exists(lake, table.id):
+        if not storage.is_there(lake, table.id):
             return
         present = storage.snapshot(lake, table.id)
         if self.months is None:

@@ -87,7 +87,8 @@ def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -
     with suppress(FileNotFoundError):
         if file.read_bytes() == content:
             file.unlink()
-            file.with_name(file.name + DONE).unlink(missing_ok=True)
+            if (marker := _marker(file)) is not None:
+                marker.unlink()
     return Taken(recorded, tuple(bad), repeated=bool(good) and not recorded)
 
 
@@ -209,4 +210,13 @@ def _has_settled(path: Path, now: dt.datetime) -> bool:
         changed = dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
     except FileNotFoundError:
         return False
-    return path.with_name(path.name + DONE).exists() or now - changed >= SETTLE
+    return now - changed >= SETTLE or _marker(path) is not None
+
+
+def _marker(file: Path) -> Path | None:
+    """The `.done` beside a file; a name that leaves no room for one has none."""
+    marker = file.with_name(file.name + DONE)
+    try:
+        return marker if marker.exists() else None
+    except OSError:
+        return None

@@ -47,7 +47,7 @@ def place(table: TableId) -> storage.SystemTable:
 def counts(lake: Lake, table: TableId) -> pl.DataFrame:
     """Quarantined rows by batch and check: `batch`, `check`, `rows`. A row that failed two checks is in both."""
     empty = pl.DataFrame(schema={"batch": pl.Int64, "check": pl.String, "rows": pl.Int64})
-    if not storage.exists(lake, place(table)):
+    if not storage.is_there(lake, place(table)):
         return empty
     pointers = storage.scan(lake, place(table)).select(pl.col(BATCH).alias("batch"), pl.col(FAILED).alias("check"))
     grouped = pointers.explode("check").group_by("batch", "check").agg(pl.len().cast(pl.Int64).alias("rows"))
@@ -87,7 +87,7 @@ class Pointers:
     def commit(self) -> None:
         """Make the pointers visible; all earlier ones go when the table is made anew."""
         with self._stack:
-            if self._anew and storage.exists(self._lake, self._table):
+            if self._anew and storage.is_there(self._lake, self._table):
                 self._begin().remove(storage.snapshot(self._lake, self._table).files)
                 self._added = True
             if self._tx is not None and self._added:
@@ -112,7 +112,7 @@ class Pointers:
         if self._tx is None:
             held = self._stack.enter_context(storage.lease(self._lake, self._table, holder="quarantine"))
             self._tx = storage.begin(self._lake, self._table, held, SCHEMA, PLACEMENT)
-            if storage.exists(self._lake, self._table) and not self._anew:
+            if storage.is_there(self._lake, self._table) and not self._anew:
                 same = pl.col(VERSION) == self._version
                 found = storage.scan(self._lake, self._table).filter(same).select(pl.col(BATCH).unique())
                 self._there = frozenset(found.collect(engine="streaming")[BATCH].to_list())

@@ -16,6 +16,7 @@ import dagster as dg
 from lakehouse.contract.model import Project
 from lakehouse.errors import LakeMissingError
 from lakehouse.orchestration.access import LAKE, REQUEST_TAG, LakeAccess
+from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.orchestration.metadata import owners
 from lakehouse.policy.model import Policy
 from lakehouse.policy.showing import Showing
@@ -60,10 +61,14 @@ def consent_sensor() -> dg.SensorDefinition:
         except LakeMissingError as error:
             return dg.SkipReason(error.message)
         told = context.instance.get_latest_materialization_event(KEY)
-        key = consenting.reason_to_run(lake, told.asset_materialization if told else None)
+        with no_values_in_errors("consent"):
+            key = consenting.reason_to_run(lake, told.asset_materialization if told else None)
         if key is None:
             return dg.SkipReason("no complete file waits, and what is in force is known")
-        return dg.RunRequest(run_key=key, tags={REQUEST_TAG: key}, asset_selection=[KEY])
+        request = consenting.attempt(context.instance, key)
+        if request is None:
+            return dg.SkipReason("a run is at it, or has failed a few times: then the files wait for a person")
+        return dg.RunRequest(run_key=request, tags={REQUEST_TAG: request}, asset_selection=[KEY])
 
     return landed_consent
 

@@ -9,6 +9,8 @@ INVARIANT: no id, no name of a file and no line of one in anything that Dagster 
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -16,7 +18,8 @@ import dagster as dg
 from lakehouse import storage
 from lakehouse.contract.model import Project, Table
 from lakehouse.ingest import consent_files, landing
-from lakehouse.orchestration.access import LakeAccess
+from lakehouse.orchestration import requests
+from lakehouse.orchestration.access import REQUEST_TAG, LakeAccess
 from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.policy.load import load_policy
 from lakehouse.policy.model import Policy
@@ -34,18 +37,36 @@ def renew_consent(lake: Lake, project: Project, table: Table) -> None:
 
 
 def reason_to_run(lake: Lake, last: dg.AssetMaterialization | None) -> str | None:
-    """A key for a run now: files wait, or what is in force is not what the last run told. The same state, the same key."""
-    files = consent_files.waiting(lake, lake.now())
+    """A key for a run now; the same state has the same key.
+
+    There was no run yet (what stands below waits for one), files wait, or what is in force is not what the last run told.
+    """
+    waiting = sorted(_states(lake))
     version = storage.snapshot(lake, consent.CURRENT).version if storage.exists(lake, consent.CURRENT) else None
     told = last.metadata.get(_VERSION) if last is not None else None
-    if not files and version == (told.value if told is not None else None):
+    if last is not None and not waiting and version == (told.value if told is not None else None):
         return None
-    states = [file.stat() for file in files]
-    waiting = [
-        [name, state.st_size, state.st_mtime_ns]
-        for name, state in zip(landing.name_hashes(lake, files), states, strict=True)
-    ]
-    return hashlib.sha256(json.dumps([version, sorted(waiting)]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([version, waiting]).encode()).hexdigest()[:32]
+
+
+def attempt(instance: dg.DagsterInstance, key: str) -> str | None:
+    """The key's run that is to be asked for: Dagster runs a key once, so one that failed gets another name a few times."""
+    for number in range(1, requests.ATTEMPTS + 1):
+        request = f"{key}-{number}"
+        if not instance.get_run_ids(dg.RunsFilter(tags={REQUEST_TAG: request}), limit=1):
+            return request
+        if not requests.failed(instance, request):
+            return None
+    return None
+
+
+def _states(lake: Lake) -> Iterator[tuple[str, int, int]]:
+    """What the complete files are, without their names; somebody else may take one just now."""
+    files = consent_files.waiting(lake, lake.now())
+    for name, file in zip(landing.name_hashes(lake, files), files, strict=True):
+        with suppress(FileNotFoundError):
+            state = file.stat()
+            yield name, state.st_size, state.st_mtime_ns
 
 
 def taken(access: LakeAccess, project: Project, policy: Policy, *, check: str) -> dg.MaterializeResult[Any]:

@@ -65,7 +65,7 @@ def _request_for(
             before = {}
         if before.get("waiting") == waiting:
             attempt = int(before.get("attempt", 1)) + 1
-            if attempt > ATTEMPTS or not _failed(instance, last):
+            if attempt > ATTEMPTS or not failed(instance, last):
                 return None
     payload = {"files": {str(table.id): names}, "waiting": waiting, "attempt": attempt}
     return storage.put_request(lake, "ingest", payload)
@@ -75,6 +75,7 @@ def _is_running(instance: dg.DagsterInstance, table: Table) -> bool:
     return bool(instance.get_run_ids(dg.RunsFilter(tags={TABLE_TAG: str(table.id)}, statuses=_UNFINISHED), limit=1))
 
 
-def _failed(instance: dg.DagsterInstance, request: str) -> bool:
+def failed(instance: dg.DagsterInstance, request: str) -> bool:
+    """Whether a run of the request has ended badly."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     return bool(instance.get_run_ids(dg.RunsFilter(tags={REQUEST_TAG: request}, statuses=ended), limit=1))

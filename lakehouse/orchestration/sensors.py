@@ -15,6 +15,7 @@ from lakehouse.contract.model import Project
 from lakehouse.errors import LakeMissingError
 from lakehouse.model import Tier
 from lakehouse.orchestration.access import LAKE, LakeAccess
+from lakehouse.orchestration.guard import no_values_in_errors
 from lakehouse.orchestration.metadata import asset_key
 
 SENSOR = "landed_files"
@@ -42,7 +43,8 @@ def landing_sensor(project: Project) -> dg.SensorDefinition:
         except LakeMissingError as error:
             return dg.SkipReason(error.message)
         seen: dict[str, str] = json.loads(context.cursor or "{}")
-        wanted = list(requests.landing_requests(context.instance, lake, tables, seen=seen))
+        with no_values_in_errors("landing"):  # a file that has just gone is named in Python's own words
+            wanted = list(requests.landing_requests(context.instance, lake, tables, seen=seen))
         skip = None if wanted else dg.SkipReason("no complete file waits")
         return dg.SensorResult(run_requests=wanted, skip_reason=skip, cursor=json.dumps(seen, sort_keys=True))
 

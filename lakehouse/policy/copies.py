@@ -41,6 +41,7 @@ class Copy:
         tree: its rows, for the embedded engine; none on a day on which no grant is in force.
         reads: the relations that these are made of.
         rules: changes when policy or contract make another copy of the same rows; who reads a copy compares it.
+        ended: no grant is in force on the day.
     """
 
     name: ViewName
@@ -48,6 +49,7 @@ class Copy:
     tree: exp.Select = field(repr=False)
     reads: tuple[Relation, ...]
     rules: int
+    ended: bool
 
 
 def copies(policy: Policy, tables: Sequence[Table], purpose: str) -> list[Table]:
@@ -57,6 +59,15 @@ def copies(policy: Policy, tables: Sequence[Table], purpose: str) -> list[Table]
     return [table for table in tables if reach.grants(policy, purpose, table)]
 
 
+def has_ended(policy: Policy, purpose: str, table: Table, *, day: dt.date) -> bool:
+    """Whether no grant of the purpose shows the table any more on the day: its copy must hold nothing then."""
+    return not _in_force(reach.grants(policy, purpose, table), day)
+
+
+def _in_force(grants: Sequence[Grant], day: dt.date) -> list[Grant]:
+    return [grant for grant in grants if grant.until is None or day <= grant.until]
+
+
 def copy_of(policy: Policy, purpose: str, table: Table, *, day: dt.date, present: Collection[str]) -> Copy:
     """What the purpose's copy of the table holds on the day (UTC); some grant of the purpose must reach the table.
 
@@ -64,23 +75,29 @@ def copy_of(policy: Policy, purpose: str, table: Table, *, day: dt.date, present
     """
     why = policy.purposes[purpose]
     grants = reach.grants(policy, purpose, table)
-    in_force = [grant for grant in grants if grant.until is None or day <= grant.until]
+    in_force = _in_force(grants, day)
     reads = [base_relation(table, trino=False)]
     if why.consent is not None and rows.personal(table):
         reads.append(consent_relation(trino=False))
     tree = _select(policy, why, in_force or grants, Frame(table, "duckdb", day), present)
     if not in_force:
         tree.set("where", exp.Where(this=exp.false()))
-    rules = hashlib.sha256(
-        _select(policy, why, grants, Frame(table, "duckdb", _ANY_DAY), present).sql("duckdb").encode()
-    )
+    lasting = _select(policy, why, grants, Frame(table, "duckdb", _ANY_DAY), present)
+    rules = hashlib.sha256(f"{lasting.sql('duckdb')}\n{_meaning(table)}".encode())
     return Copy(
         name=view_name(policy, purpose, table),
         table=table,
         tree=tree,
         reads=tuple(reads),
         rules=int.from_bytes(rules.digest()[:6]),
+        ended=not in_force,
     )
+
+
+def _meaning(table: Table) -> str:
+    """What a contract says of cells that the same words of SQL show: types, what tokens stand for, and whose rows they are."""
+    columns = [(str(column.type), column.pseudonym_domain, column.canonical) for column in table.columns]
+    return repr((columns, table.entity and (table.entity.type, table.entity.canonical)))
 
 
 def _select(

@@ -7,6 +7,8 @@ query ever touches a row that he may not see. Its commit notes what it was made 
 # duckdb and pyarrow ship no or partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
 
+# ruff: noqa: PLR0402 - `from lakehouse.serving import x` would go through the package's re-export, an import cycle.
+
 from __future__ import annotations
 
 import contextlib
@@ -16,12 +18,13 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+import lakehouse.serving.lockdown as lockdown
 from lakehouse import storage
-from lakehouse.errors import RefusedError, StorageError
+from lakehouse.errors import LeaseTakenError, RefusedError, StorageError
 from lakehouse.model import ENTITY
-from lakehouse.policy.copies import Copy, copies, copy_of
+from lakehouse.policy.copies import Copy, copies, copy_of, has_ended
+from lakehouse.policy.frame import ALIAS
 from lakehouse.policy.views import BASE, CONSENT, view_name
-from lakehouse.serving import lockdown
 from lakehouse.serving.consenting import consent_in_force
 from lakehouse.storage.views import let_read, rows_tree
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from lakehouse.contract.model import Project, Table
     from lakehouse.policy.model import Policy
     from lakehouse.policy.views import ViewName
-    from lakehouse.storage import Lake, Snapshot, SystemTable
+    from lakehouse.storage import Held, Lake, Snapshot, SystemTable
 
 _BATCH = 65_536  # rows
 _KIND, _RULES = "copy", "rules"
@@ -49,23 +52,36 @@ def make_copies(lake: Lake, project: Project, policy: Policy, purpose: str) -> t
         StorageError: a copy cannot be made; never with a value of a row.
     """
     there = (table for table in copies(policy, project.tables, purpose) if storage.exists(lake, table.id))
-    return tuple(_make(lake, project, policy, purpose, table) for table in there)
+    made: list[str] = []
+    for table in there:
+        name = view_name(policy, purpose, table)
+        with storage.lease(lake, place(name), holder=_KIND) as held:
+            _make(held, project, policy, purpose, table)
+        made.append(name.name)
+    return tuple(made)
 
 
 def empty_obsolete(lake: Lake, project: Project, policy: Policy) -> tuple[str, ...]:
-    """Empty the copies that nothing is read from any more: of purposes, grants or tables that are gone; returns their names."""
+    """Empty the copies that nothing is read from any more: of purposes, grants or tables that are gone, or of grants that ended.
+
+    Returns:
+        Their names. One that somebody makes just now is left for the next time.
+    """
+    day = lake.now().date()
     wanted = {
         place(view_name(policy, purpose, table))
         for purpose in policy.purposes
         for table in copies(policy, project.tables, purpose)
+        if not has_ended(policy, purpose, table, day=day)
     }
     emptied: list[str] = []
     for table in storage.system_tables(lake, _KIND):
         snapshot = storage.snapshot(lake, table)
         if table not in wanted and snapshot.rows:
             nothing = snapshot.schema.empty_table().to_reader()
-            storage.replace_all(lake, table, nothing, placement=storage.Placement(), inputs={}, holder="copy")
-            emptied.append(str(table))
+            with contextlib.suppress(LeaseTakenError), storage.lease(lake, table, holder=_KIND) as held:
+                storage.replace_all(held, nothing, placement=storage.Placement(), inputs={})
+                emptied.append(str(table))
     return tuple(emptied)
 
 
@@ -94,21 +110,35 @@ def open_copy(lake: Lake, policy: Policy, purpose: str, table: Table) -> Snapsho
     )
 
 
-def _make(lake: Lake, project: Project, policy: Policy, purpose: str, table: Table) -> str:
+def _make(held: Held, project: Project, policy: Policy, purpose: str, table: Table) -> None:
+    lake = held.lake
     source = storage.snapshot(lake, table.id)
     copy = copy_of(policy, purpose, table, day=lake.now().date(), present=source.schema.names)
+    _require_columns(copy, source)
     reads = {f"{BASE}.{table.id}": source}
     if len(copy.reads) > 1:
         reads[f"{BASE}.{CONSENT}"] = consent_in_force(lake, project, policy)
-    inputs = {_RULES: copy.rules, **{str(read.table): read.version for read in reads.values()}}
+    # Without rules nobody reads it: a grant that ended may be prolonged, and nothing is not what it shows then.
+    rules = {} if copy.ended else {_RULES: copy.rules}
+    inputs = {**rules, **{str(read.table): read.version for read in reads.values()}}
     connection = duckdb.connect(":memory:", config={**lockdown.SETTINGS, "preserve_insertion_order": True})
     with contextlib.closing(connection):
         rows = _rows(connection, copy, reads)
         columns = tuple(c.name for c in table.columns if not c.personal and c.name in rows.schema.names)
         entity = (ENTITY,) if ENTITY in rows.schema.names else ()
         placement = storage.Placement("none", statistics_columns=(*entity, *columns))
-        storage.replace_all(lake, place(copy.name), rows, placement=placement, inputs=inputs, holder="copy")
-    return copy.name.name
+        storage.replace_all(held, rows, placement=placement, inputs=inputs)
+
+
+def _require_columns(copy: Copy, source: Snapshot) -> None:
+    asked = {column.name for column in copy.tree.find_all(exp.Column) if column.table == ALIAS}
+    lacking = sorted(asked.difference(source.schema.names))
+    if lacking:
+        raise RefusedError(
+            f"the table does not have {', '.join(f'`{name}`' for name in lacking)} of its contract yet",
+            where=str(copy.table.id),
+            hint=f"`lakehouse rebuild {copy.table.id}` gives the table the contract's columns",
+        )
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, copy: Copy, reads: Mapping[str, Snapshot]) -> pa.RecordBatchReader:

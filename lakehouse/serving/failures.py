@@ -24,6 +24,16 @@ _VALUES = {
     ),
     "Mismatch Type Error": ("types do not fit each other", "cast one of them"),
 }
+#: Of what the engine looks at before it reads any row; the words are its own, never a cell's.
+_MISFITS = {
+    "must appear in the GROUP BY": "name every column that stands outside an aggregate in `group by`",
+    "Cannot mix aggregates": "name every column that stands outside an aggregate in `group by`",
+    "cannot contain aggregates": "filter on aggregates in `having`, not in `where`",
+    "Ambiguous reference": "a column is in two of the views: write `view.column`",
+    "does not have a column": "a column is named of a view that lacks it; `select * from VIEW limit 1` shows what a view has",
+    "No function matches": "a function is given a type that it does not take: cast it",
+    "Could not choose a best": "a function is given a type that it does not take: cast it",
+}
 _FILES = ("IO Error", "HTTP Error", "Permission Error")
 
 
@@ -43,7 +53,9 @@ def told(error: Exception, *, seconds: float, memory: int, doubt: str | None = N
             hint="filter first, or sum up in steps",
         )
     if begin.startswith(_FIT):
-        return UsageError("names or types of the query do not fit the views", where=_QUERY, hint=doubt or _SELECT_STAR)
+        return UsageError(
+            "names or types of the query do not fit the views", where=_QUERY, hint=doubt or _fitting(str(error))
+        )
     if begin.startswith(_FILES):
         return StorageError(
             "a file of a table cannot be read",
@@ -55,6 +67,11 @@ def told(error: Exception, *, seconds: float, memory: int, doubt: str | None = N
             return QueryError(message, where=_QUERY, hint=hint)
     system = of_system(error, where=_QUERY)
     return system or QueryError("the query cannot be computed", where=_QUERY, hint="write it in simpler steps")
+
+
+def _fitting(text: str) -> str:
+    """What to do about a query that does not fit the views."""
+    return next((hint for words, hint in _MISFITS.items() if words in text), _SELECT_STAR)
 
 
 _SELECT_STAR = "`select * from VIEW limit 1` shows the columns of a view; compare only values of one type"

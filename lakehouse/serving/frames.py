@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from lakehouse.serving.connect import Connection
+    from lakehouse.serving.connection import Connection
 
 
 def frame(connection: Connection, name: str, *, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -5,6 +5,8 @@ that nothing but a view or a `with` query can be meant; then text is made from t
 judged once more (`second_opinion`). What the views show, and how they are run, is `session`.
 """
 
+# ruff: noqa: PLR0402 - `from lakehouse.serving import x` would go through the package's re-export, an import cycle.
+
 from __future__ import annotations
 
 import difflib
@@ -17,8 +19,11 @@ from sqlglot import ErrorLevel, Tokenizer, exp, parse
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokenizer_core import TokenType
 
+import lakehouse.serving.functions as functions
+import lakehouse.serving.grammar as grammar
+import lakehouse.serving.growth as growth
+import lakehouse.serving.second_opinion as second_opinion
 from lakehouse.errors import RefusedError, UsageError
-from lakehouse.serving import functions, grammar, growth, second_opinion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -231,7 +236,7 @@ def _resolve_table(reader: _Reader, table: exp.Table, renamed: Mapping[str, str]
         raise reader.refused(
             table,
             f"only views of `{reader.purpose}` can be read",
-            "name them without schema, or with that of the purpose",
+            _instead(table, reader.views),
         )
     if table.args.keys() - {"this", "db", "catalog", "alias", "joins"} and any(
         value for key, value in table.args.items() if key not in {"this", "db", "catalog", "alias", "joins"}
@@ -298,6 +303,13 @@ def _nearest(name: str, views: Collection[str]) -> str:
     if near:
         return f"did you mean `{near[0]}`?"
     return f"views: {', '.join(f'`{view}`' for view in sorted(views)[:10])}"
+
+
+def _instead(table: exp.Table, views: Collection[str]) -> str:
+    """What somebody may have meant who wrote a table's name instead of a view's."""
+    view = f"{table.text('db')}_{table.name}".lower()
+    plain = "name them without schema, or with that of the purpose"
+    return f"did you mean `{view}`?" if view in views else plain
 
 
 def _told(name: str) -> str:

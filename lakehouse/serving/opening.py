@@ -19,7 +19,7 @@ from lakehouse.contract.arrow import arrow_type
 from lakehouse.contract.model import ColumnType, Logical
 from lakehouse.errors import RefusedError, StorageError
 from lakehouse.policy import reach
-from lakehouse.serving.connect import Connection, Reader
+from lakehouse.serving.connection import Connection, Reader
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,6 +7,8 @@ one that the other never saw, so the text that will be run goes through both. No
 # duckdb ships no complete types for what a query gives back.
 # pyright: reportUnknownMemberType=false
 
+# ruff: noqa: PLR0402 - `from lakehouse.serving import x` would go through the package's re-export, an import cycle.
+
 from __future__ import annotations
 
 import json
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from lakehouse.serving import functions, grammar
+import lakehouse.serving.functions as functions
+import lakehouse.serving.grammar as grammar
 from lakehouse.serving.lockdown import SETTINGS
 
 if TYPE_CHECKING:

@@ -2,11 +2,13 @@
 
 A database per query costs 20 ms and keeps nothing from one query for the next: no table, no setting, no broken state. What is
 run has passed the guard; what an engine says of a failure is never passed on, for it may quote a cell. Who the reader is,
-and which views he has, is `connect`'s.
+and which views he has, is `connection`'s.
 """
 
 # duckdb and pyarrow ship no or partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+# ruff: noqa: PLR0402 - `from lakehouse.serving import x` would go through the package's re-export, an import cycle.
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+import lakehouse.serving.failures as failures
+import lakehouse.serving.guard as guard
+import lakehouse.serving.lockdown as lockdown
 from lakehouse.errors import LakehouseError, QueryError, RefusedError
-from lakehouse.serving import failures, guard, lockdown
 from lakehouse.storage.views import let_read
 
 if TYPE_CHECKING:
@@ -113,7 +117,9 @@ class Answer:
 
     def close(self) -> None:
         """Forget the database; harmless when done already."""
+        # A clock still on its way out holds the database, and the engine complains of that when the process ends.
         self._clock.cancel()
+        self._clock.join()
         reader, self._reader = self._reader, None
         if reader is not None:
             # A reader that broke off may complain again while it closes; all has been said by then.

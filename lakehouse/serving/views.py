@@ -1,6 +1,6 @@
 """What a reader sees of one table: the compiled select put on the files of one version, behind a barrier where rows are hidden.
 
-What the select shows is the policy's business; who may have it is `connect`'s.
+What the select shows is the policy's business; who may have it is `connection`'s.
 """
 
 from __future__ import annotations

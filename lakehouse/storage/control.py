@@ -13,6 +13,7 @@ import datetime as dt
 import os
 import threading
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -259,7 +260,9 @@ class ControlDatabase:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = _sqlite(url) if sa.make_url(url).get_backend_name() == "sqlite" else _other(url)
+        self.engine = (
+            _sqlite(url, busy=BUSY_SECONDS) if sa.make_url(url).get_backend_name() == "sqlite" else _other(url)
+        )
 
     @contextmanager
     def write(self, name: str) -> Generator[sa.Connection]:
@@ -322,16 +325,18 @@ def _other(url: str) -> sa.Engine:
         return _engines[key]
 
 
-def _sqlite(url: str) -> sa.Engine:
-    # NullPool: a connection is opened per transaction (0.1 ms), so none outlives its use, crosses a fork or a thread.
-    connect = {"timeout": BUSY_SECONDS}
+@lru_cache(maxsize=8)
+def _sqlite(url: str, *, busy: float) -> sa.Engine:
+    # NullPool: a connection is opened per transaction (0.1 ms), so none outlives its use, crosses a fork or a thread. What an
+    # engine keeps are compiled statements; opening a lake takes two engines, and most of their time went into compiling.
+    connect = {"timeout": busy}
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=connect, hide_parameters=True)
 
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
-        for pragma in _PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
+        # one call for all of them: a connection is opened for each transaction
+        cursor.executescript("".join(f"PRAGMA {pragma};" for pragma in _PRAGMAS))
         cursor.close()
 
     def begin(connection: sa.Connection) -> None:

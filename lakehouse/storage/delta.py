@@ -170,12 +170,11 @@ def require_schema(table: DeltaTable, schema: pa.Schema, *, where: str) -> None:
 
 def active(table: DeltaTable) -> pl.DataFrame:
     """The table's files: path, size_bytes, num_records."""
-    found: Any = pl.from_arrow(pa.table(table.get_add_actions(flatten=True)))
-    if "num_records" not in found.columns:
-        found = found.with_columns(num_records=pl.lit(None, dtype=pl.Int64))
-    return found.select(
-        pl.col("path").cast(pl.String), pl.col("size_bytes").cast(pl.Int64), pl.col("num_records").cast(pl.Int64)
-    ).with_columns(pl.col("path").map_elements(unquote, return_dtype=pl.String))
+    found: Any = pa.table(table.get_add_actions(flatten=True))
+    paths = [unquote(path) for path in found["path"].to_pylist()]
+    counts = found["num_records"].to_pylist() if "num_records" in found.column_names else [None] * len(paths)
+    columns = {"path": paths, "size_bytes": found["size_bytes"].to_pylist(), "num_records": counts}
+    return pl.DataFrame(columns, schema={"path": pl.String, "size_bytes": pl.Int64, "num_records": pl.Int64})
 
 
 def last_token(table: DeltaTable) -> int | None:

@@ -19,7 +19,7 @@ import polars as pl
 from lakehouse.storage.commits import Transaction, begin
 from lakehouse.storage.layout import BODY, FileName, Placement, months_between
 from lakehouse.storage.protocol import MERGE
-from lakehouse.storage.read import Snapshot, exists, scan_files, snapshot
+from lakehouse.storage.read import Snapshot, is_there, scan_files, snapshot
 from lakehouse.storage.recovery import lease
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def merge_tail(lake: Lake, contract: Table) -> int | None:
 
 def merge(lake: Lake, table: Target, placement: Placement) -> int | None:
     """Merge the tail of a table laid out like this, if it is due."""
-    if not exists(lake, table) or plan(snapshot(lake, table), placement) is None:
+    if not is_there(lake, table) or plan(snapshot(lake, table), placement) is None:
         return None
     with lease(lake, table, holder="merge") as held:
         current = snapshot(lake, table)

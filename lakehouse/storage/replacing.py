@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from lakehouse.contract.model import Table
     from lakehouse.model import TableId
     from lakehouse.storage.intents import Applied
-    from lakehouse.storage.lake import Lake, SystemTable
+    from lakehouse.storage.lake import Lake
+    from lakehouse.storage.leases import Held
 
 
 def replace(
@@ -75,37 +76,27 @@ def replace(
             tx.abandon()
 
 
-def replace_all(
-    lake: Lake,
-    table: SystemTable,
-    reader: pa.RecordBatchReader,
-    *,
-    placement: Placement,
-    inputs: Mapping[str, int],
-    holder: str,
-) -> int:
-    """Replace whatever a system table holds by what the reader gives, whose schema becomes the table's.
+def replace_all(held: Held, reader: pa.RecordBatchReader, *, placement: Placement, inputs: Mapping[str, int]) -> int:
+    """Replace whatever a table holds by what the reader gives, whose schema becomes the table's.
 
     Args:
-        lake: the lake.
-        table: the table, made if it is not there.
+        held: the table's lease; taken before the inputs' versions were chosen, it keeps an older result from coming last.
         reader: the new rows.
         placement: how they are laid out.
         inputs: versions of the tables the rows were made of, noted in the commit.
-        holder: a word for people about who works.
 
     Returns:
         The new version.
     """
-    with lease(lake, table, holder=holder) as held:
-        tx = begin(lake, table, held, reader.schema, placement, generation=True)
-        try:
-            _stream(tx, reader, placement=placement, months=None)
-            if exists(lake, table):
-                tx.remove(list(snapshot(lake, table).files))
-            return tx.commit("replace", inputs=inputs)
-        finally:
-            tx.abandon()
+    lake, table = held.lake, held.table
+    tx = begin(lake, table, held, reader.schema, placement, generation=True)
+    try:
+        _stream(tx, reader, placement=placement, months=None)
+        if exists(lake, table):
+            tx.remove(list(snapshot(lake, table).files))
+        return tx.commit("replace", inputs=inputs)
+    finally:
+        tx.abandon()
 
 
 def _noted(lake: Lake, contract: Table) -> tuple[Applied, ...]:

@@ -51,9 +51,10 @@ class Site:
     files: tuple[str, ...]
 
 
-def make(folder: Path, *, limits: Limits = LIMITS) -> Site:
-    """The lake in a folder."""
-    claims, parties, consent = _claims(), _parties(), _consent()
+def make(folder: Path, *, limits: Limits = LIMITS, harmless: bool = False) -> Site:
+    """The lake in a folder; `harmless` with other hidden values, which every function takes, and all else the same."""
+    folder.mkdir(exist_ok=True)
+    claims, parties, consent = _claims(harmless=harmless), _parties(harmless=harmless), _consent()
     relations = {
         "base.curated_claims_claim": _snapshot(folder / "claim.parquet", claims),
         "base.curated_claims_party": _snapshot(folder / "party.parquet", parties),
@@ -80,18 +81,19 @@ def _session(views: Mapping[str, ServedView], limits: Limits) -> Session:
     return Session(COLUMNS, lambda names: [views[name] for name in names], purpose=PURPOSE, limits=limits)
 
 
-def _claims() -> pl.DataFrame:
+def _claims(*, harmless: bool) -> pl.DataFrame:
     """Of every three rows one is visible; hidden ones have notes and amounts that no function takes."""
-    rows = []
+    rows, mark = [], "aaaa" if harmless else MARK
     for number in range(1500):
-        seen = number % 3 == 0
+        shown = number % 3 == 0
+        seen = shown or harmless
         rows.append(
             {
                 "claim_id": number,
-                "region": ("EU" if number % 2 else "FR") if seen else "UK" if number % 3 == 1 else "EU",
-                "email": f"{MARK}.{number}@x.test",
-                "diagnosis": f"{MARK} diagnosis {number % 7}",
-                "note": str(number % 40 + 1) if seen else f"{MARK} hidden {number % 5}",
+                "region": ("EU" if number % 2 else "FR") if shown else "UK" if number % 3 == 1 else "EU",
+                "email": f"{mark}.{number}@x.test",
+                "diagnosis": f"{mark} diagnosis {number % 7}",
+                "note": str(number % 40 + 1) if seen else f"{mark} hidden {number % 5}",
                 "amount": number % 100 + 1 if seen else -918273645,
                 "day": dt.date(2024, 1, 1) + dt.timedelta(number % 300) if seen else dt.date(1777, 11, 11),
             }
@@ -99,14 +101,15 @@ def _claims() -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _parties() -> pl.DataFrame:
+def _parties(*, harmless: bool) -> pl.DataFrame:
+    mark, salary, day = ("aaaa", 1, 4) if harmless else (MARK, 918273645, 3)
     return pl.DataFrame(
         [
             {
                 "party_id": number,
-                "name": f"{MARK} {number}",
-                "salary": 918273645,
-                "born": dt.date(1950, 1 + number % 12, 3),
+                "name": f"{mark} {number}",
+                "salary": salary,
+                "born": dt.date(1950, 1 + number % 12, day),
                 "city": ("Bonn", "Lyon", "Gent")[number % 3],
             }
             for number in range(2, 200)

@@ -21,7 +21,7 @@ from lakehouse.settings import load_settings
 from lakehouse.storage import chain, worm
 from lakehouse.storage.control import ControlDatabase, metadata
 from lakehouse.storage.restored import compare
-from tests.stores import copy_below
+from tests.stores import STORE_ALONE, copy_below
 
 if TYPE_CHECKING:
     from tests.stores import Site
@@ -34,12 +34,14 @@ PLACEMENT = storage.Placement("none", "_entity", None, ("_batch",))
 ROOT = Path(__file__).resolve().parents[2]
 
 
-#: Lake and control database: every database on this disk, the one of who has a store with it.
-EVERYWHERE = (
+_ON_DISK = (
     pytest.param("local", "sqlite", id="sqlite"),
     pytest.param("local", "postgres", id="postgres", marks=[pytest.mark.postgres, pytest.mark.slow]),
-    pytest.param("s3", "postgres", id="s3", marks=[pytest.mark.s3, pytest.mark.postgres, pytest.mark.slow]),
 )
+_IN_STORE = pytest.param("s3", "postgres", id="s3", marks=[pytest.mark.s3, pytest.mark.postgres, pytest.mark.slow])
+_WITH_SQLITE = pytest.param("s3", "sqlite", id="s3-sqlite", marks=[pytest.mark.s3, pytest.mark.slow])
+#: Lake and control database: every database on this disk, the one of who has a store with it; every one where a store is alone.
+EVERYWHERE = (_WITH_SQLITE, _IN_STORE) if STORE_ALONE else (*_ON_DISK, _IN_STORE)
 
 
 def settings_in(folder: Path, site: Site | None = None):

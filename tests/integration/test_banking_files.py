@@ -13,7 +13,7 @@ from assets.features.banking import next_best_action
 from lakehouse import storage
 from lakehouse.model import Tier
 from tests.integration.domain_lake import generated_files_go_all_the_way, has_the_contracts_rows, lake_of
-from tests.stores import everywhere, site_on_disk
+from tests.stores import everywhere
 
 FILES = {
     "district": ("district.asc", 77),
@@ -36,10 +36,10 @@ def real(shared_data):
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory, project_root, real):
-    site = site_on_disk(tmp_path_factory.mktemp("banking"))  # 90 s: in a store the generated files go this way
-    with lake_of(project_root, site, "banking") as found:
-        profiles = found.profiles(site.folder / "made", real["client"][0], "client_profile")
+def bank(module_site, project_root, real):
+    """The real files; 90 s, in a store the generated ones go this way."""
+    with lake_of(project_root, module_site, "banking") as found:
+        profiles = found.profiles(module_site.folder / "made", real["client"][0], "client_profile")
         report = found.run({**real, "client_profile": profiles})
         assert report.success, report.problems
         yield found, report

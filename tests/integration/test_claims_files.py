@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from assets.features.claims import fraud_signals, report_lag, severity
 from lakehouse.model import Tier
 from tests.integration.domain_lake import generated_files_go_all_the_way, has_the_contracts_rows, lake_of
-from tests.stores import ON_DISK, site_on_disk
+from tests.stores import ON_DISK
 
 FILES = {
     "notice": "auto-claims-1000/insurance_claims.csv",
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def insurer(tmp_path_factory, project_root, shared_data):
-    site = site_on_disk(tmp_path_factory.mktemp("claims"))  # 90 s: in a store the generated files go this way
+def insurer(module_site, project_root, shared_data):
+    """The real files; 90 s, in a store the bank's generated ones go this way."""
     real = {name: [shared_data / "insurance" / file] for name, file in FILES.items()}
-    with lake_of(project_root, site, "claims") as found:
-        profiles = found.profiles(site.folder / "made", real["policy"][0], "policyholder")
+    with lake_of(project_root, module_site, "claims") as found:
+        profiles = found.profiles(module_site.folder / "made", real["policy"][0], "policyholder")
         report = found.run({**real, "policyholder": profiles})
         assert report.success, report.problems
         yield found, report

@@ -191,13 +191,11 @@ def test_input_that_did_not_pass_is_not_read(settings, project, lake, failed):
     assert not storage.exists(lake, DEMAND)
 
 
-@ON_DISK  # asks no store
 def test_only_curated_tables_are_built(settings, lake):
     with pytest.raises(UsageError, match="curated"):
         build(settings, [LINES])
 
 
-@ON_DISK  # dbt's tests read what its models read
 def test_a_broken_promise_of_the_contract_is_a_failed_test(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     model.write_text(model.read_text().replace("then -Quantity else", "then Quantity else"))
@@ -206,7 +204,6 @@ def test_a_broken_promise_of_the_contract_is_a_failed_test(settings, project, la
     assert built.failed_tests == ("retail_daily_demand_range_returned_quantity",)
 
 
-@ON_DISK  # dbt's tests read what its models read
 def test_a_test_written_for_dbt_alone_fails_by_its_name(settings, project, lake):
     own = settings.project / "dbt/tests/demand_is_french.sql"
     own.parent.mkdir()
@@ -228,7 +225,6 @@ def test_tests_of_a_table_that_did_not_pass_run_again_though_nothing_is_stale(se
     assert passed.failed_tests == (), "who passed is not asked twice"
 
 
-@ON_DISK  # dbt's words
 def test_a_test_that_cannot_run_is_an_error_and_not_a_failed_test(settings, project, lake):
     own = settings.project / "dbt/tests/nonsense.sql"
     own.parent.mkdir()
@@ -238,7 +234,6 @@ def test_a_test_that_cannot_run_is_an_error_and_not_a_failed_test(settings, proj
         build(settings, [DEMAND])
 
 
-@ON_DISK  # refused before anything is written
 def test_a_model_with_other_columns_is_refused_by_name_and_type(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     model.write_text(model.read_text().replace("as revenue", "as income").replace("Country as country", "1 as country"))
@@ -251,7 +246,6 @@ def test_a_model_with_other_columns_is_refused_by_name_and_type(settings, projec
     assert not storage.exists(lake, DEMAND)
 
 
-@ON_DISK  # DuckDB's words
 def test_a_models_error_names_the_file_and_no_value(settings, project, lake):
     model = settings.project / "dbt/models/curated/retail/daily_demand.sql"
     good = model.read_text()

@@ -12,7 +12,6 @@ from lakehouse.contract.load import load_project
 from lakehouse.errors import SchemaMismatchError
 from lakehouse.transform.dbt_run import build
 from tests.integration.dbt_lake import ACTIVITY, line, stage
-from tests.stores import ON_DISK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +65,6 @@ def test_what_the_contract_declares_stands_in_the_table(settings, lake):
     assert (row["customer_token"], row["paid_by__token"], row["_entity_payer"]) == (TOKEN, TOKEN, PAYER)
 
 
-@ON_DISK  # refused before anything is written
 @pytest.mark.parametrize("missing", SHOWN)
 def test_a_model_that_lacks_one_of_them_does_not_build(settings, lake, missing):
     select(settings, *(name for name in SHOWN if name != missing))

@@ -9,19 +9,21 @@ import polars as pl
 import pytest
 
 from lakehouse.errors import QueryError, RefusedError, UsageError
-from lakehouse.serving.connect import connect
+from lakehouse.serving import connect
 from tests.integration.domain_lake import lake_of
-from tests.stores import site_on_disk
+from tests.stores import PLACES
 
 PURPOSE = "fraud_detection"
 
+pytestmark = pytest.mark.parametrize("module_site", PLACES, indirect=True)
+
 
 @pytest.fixture(scope="module")
-def claims(tmp_path_factory, project_root):
+def claims(module_site, project_root):
     """A lake with policyholders alone."""
     from lakehouse.demo.generate import generate
 
-    with lake_of(project_root, site_on_disk(tmp_path_factory.mktemp("claims")), "claims") as found:
+    with lake_of(project_root, module_site, "claims") as found:
         made = generate(found.project, found.settings.landing.parent / "made", rows=200, seed=3, faults=0)
         table = found.table("policyholder")
         files = {"policyholder": [file for file in made.files if file.parent.name == "policyholder"]}

@@ -6,8 +6,7 @@ import duckdb
 import pytest
 
 from lakehouse.demo.generate import generate
-from lakehouse.serving import lockdown
-from lakehouse.serving.connect import connect
+from lakehouse.serving import connect, lockdown
 from lakehouse.storage import open_lake, snapshot
 from lakehouse.storage.views import let_read, rows_tree
 from tests.integration.domain_lake import lake_of

@@ -14,7 +14,7 @@ from lakehouse import storage
 from lakehouse.contract.load import load_project
 from lakehouse.ingest import ingest, landing, opener
 from lakehouse.model import TableId, Tier
-from lakehouse.settings import load_settings
+from tests.stores import ON_DISK
 
 ROWS, FILES = 431_673, 271
 TABLE = TableId(Tier.STAGED, "retail", "invoice_line")
@@ -38,9 +38,9 @@ def days(shared_data) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory, project, project_root, days):
-    """A lake after the files came in order, through the landing folder; on this disk, all of them take a minute."""
-    lake = storage.create_lake(load_settings(project_root, lake=str(tmp_path_factory.mktemp("retail") / "lake")))
+def first(module_site, project, project_root, days):
+    """A lake after the files came in order, through the landing folder; all of them take a minute."""
+    lake = storage.create_lake(module_site.settings(project_root))
     return lake, ingest(lake, project, project.table(TABLE), land(lake, project, days), now=lake.now())
 
 
@@ -94,8 +94,9 @@ def test_the_same_files_again_double_nothing(first, project, days):
     assert storage.balance(lake, TABLE).rows["read"].sum() == ROWS
 
 
-def test_shuffled_and_in_several_runs_the_table_is_the_same(first, tmp_path, project, project_root, days):
-    lake = storage.create_lake(load_settings(project_root, lake=str(tmp_path / "lake")))
+@ON_DISK  # it takes a minute
+def test_shuffled_and_in_several_runs_the_table_is_the_same(first, site, project, project_root, days):
+    lake = storage.create_lake(site.settings(project_root))
     shuffled = random.Random(11).sample(days, FILES)
     for part in (shuffled[:100], shuffled[90:200], shuffled[200:]):
         ingest(lake, project, project.table(TABLE), land(lake, project, part), now=lake.now())

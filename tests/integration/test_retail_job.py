@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -20,7 +21,10 @@ from lakehouse.contract.load import load_project
 from lakehouse.ingest import landing, opener
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration.runs import RunReport, materialize
-from lakehouse.settings import load_settings
+from tests.stores import ON_DISK
+
+if TYPE_CHECKING:
+    from tests.stores import Site
 
 ROWS, FILES = 431_673, 271
 LINES = TableId(Tier.STAGED, "retail", "invoice_line")
@@ -39,8 +43,8 @@ pytestmark = pytest.mark.slow
 class Shop:
     """A lake, and the job that takes files through all its tiers."""
 
-    def __init__(self, root: Path, place: Path) -> None:
-        self.settings = load_settings(root, lake=str(place / "lake"))
+    def __init__(self, root: Path, site: Site) -> None:
+        self.settings, self.environment = site.settings(root), site.environment(root)
         self.lake = storage.create_lake(self.settings)
         self.folder = landing.folder(self.lake, load_project(root).table(LINES))
         self.folder.mkdir(parents=True)
@@ -50,7 +54,10 @@ class Shop:
         for file in files:
             landed = Path(shutil.copy(file, self.folder))
             os.utime(landed, (landed.stat().st_mtime - 60,) * 2)
-        report = materialize(self.settings, EVERY_TABLE)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():  # a run elsewhere must find the same lake
+                patch.setenv(name, value)
+            report = materialize(self.settings, EVERY_TABLE)
         assert report.success, report.problems
         assert report.blocked == ()
         assert set(report.tables) == set(EVERY_TABLE)
@@ -96,12 +103,11 @@ def days(shared_data) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def in_order(tmp_path_factory, project_root, days):
-    """A lake after all files came in order, and what stood in its tables then; on this disk, it takes minutes."""
-    place = tmp_path_factory.mktemp("retail-job")
+def in_order(module_site, project_root, days):
+    """A lake after all files came in order, and what stood in its tables then; it takes minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(place / "dagster"))
-        shop = Shop(project_root, place)
+        patch.setenv("DAGSTER_HOME", str(module_site.folder / "dagster"))
+        shop = Shop(project_root, module_site)
         report = shop.run(days)
     return shop, report, shop.content()
 
@@ -139,9 +145,10 @@ def test_the_same_files_again_in_another_order_change_no_row(in_order, days, mon
     assert_same(shop.content(), before)
 
 
-def test_shuffled_and_in_several_runs_every_table_is_the_same(in_order, days, monkeypatch, tmp_path, project_root):
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    shop = Shop(project_root, tmp_path)
+@ON_DISK  # it takes minutes
+def test_shuffled_and_in_several_runs_every_table_is_the_same(in_order, days, monkeypatch, site, project_root):
+    monkeypatch.setenv("DAGSTER_HOME", str(site.folder / "dagster"))
+    shop = Shop(project_root, site)
     shuffled = random.Random(11).sample(days, FILES)
     for part in (shuffled[:100], shuffled[90:200], shuffled[200:]):
         shop.run(part)

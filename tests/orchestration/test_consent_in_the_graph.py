@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import traceback
 
 import dagster as dg
 import pytest
 
 from lakehouse.contract.load import load_project
+from lakehouse.errors import StorageError
 from lakehouse.ingest.consent_files import HEADER
 from lakehouse.model import TableId, Tier
 from lakehouse.orchestration import consent as graph
+from lakehouse.orchestration import consenting
 from lakehouse.orchestration.build import build_definitions
 from lakehouse.orchestration.runs import materialize, open_instance
 from lakehouse.orchestration.serving import purpose_key
 from lakehouse.privacy import consent
-from lakehouse.serving.connect import connect
+from lakehouse.serving import connect
 from tests.orchestration.policies_of_a_shop import PLATFORM, write_policies
 
 ANNA, BERT, CLEO = "70001", "70002", "70003"
@@ -121,8 +124,13 @@ def told(result: dg.ExecuteInProcessResult) -> tuple[dict[str, object], dg.Asset
     return {name: entry.value for name, entry in event.metadata.items()}, check
 
 
-def test_a_landed_file_is_asked_for_once_and_taken(trips, dagster):
+def test_it_is_run_once_though_nobody_has_said_anything_so_that_purposes_below_it_can_run(trips, dagster):
+    assert dagster.tick() is not None
+    dagster.run()
     assert dagster.tick() is None
+
+
+def test_a_landed_file_is_asked_for_once_and_taken(trips, dagster):
     file = land(trips, given(ANNA), given(BERT))
     request = dagster.tick()
     assert request.asset_selection == [graph.KEY]
@@ -190,3 +198,42 @@ def test_purposes_that_ask_stand_below_it_and_copies_are_made_when_it_changed(tr
     record(trips, ANNA, "given", "copying")
     dagster.run()
     assert tick(quiet.cursor).total_requested == 1
+
+
+def test_a_run_that_died_is_asked_for_again_a_few_times(trips, dagster):
+    """Dagster runs a key once: files must not wait for ever because of a full disk."""
+    land(trips, given(ANNA))
+    asked: list[str] = []
+    while (request := dagster.tick()) is not None:
+        asked.append(request.run_key)
+        run = dagster.instance.create_run_for_job(
+            build_definitions(trips.settings).resolve_implicit_global_asset_job_def(), tags=request.tags
+        )
+        assert dagster.tick() is None  # it is at it
+        dagster.instance.report_run_failed(run)
+    assert len(set(asked)) == len(asked) == 3
+    land(trips, given(ANNA), given(BERT), name="another.csv")
+    assert dagster.tick() is not None
+
+
+def test_a_file_that_somebody_else_takes_is_no_failure(trips, dagster, monkeypatch):
+    dagster.run()
+    file = land(trips, given(ANNA))
+    hashes = consenting.landing.name_hashes
+
+    def gone(*told):
+        file.unlink()
+        return hashes(*told)
+
+    monkeypatch.setattr(consenting.landing, "name_hashes", gone)
+    assert dagster.tick() is None
+
+
+def test_a_tick_that_fails_names_no_file(trips, dagster, monkeypatch):
+    def fails(lake, now):
+        raise PermissionError(13, "Permission denied", f"/landing/consent/of-{ANNA}.csv")
+
+    monkeypatch.setattr(consenting.consent_files, "waiting", fails)
+    with pytest.raises(StorageError) as told:
+        dagster.tick()
+    assert ANNA not in "".join(traceback.format_exception(told.value))

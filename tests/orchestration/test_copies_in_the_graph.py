@@ -14,7 +14,7 @@ from lakehouse.orchestration.runs import materialize, open_instance
 from lakehouse.orchestration.serving import purpose_key
 from lakehouse.policy.load import load_policy
 from lakehouse.policy.views import ViewName
-from lakehouse.serving.connect import connect
+from lakehouse.serving import connect
 from lakehouse.serving.copying import empty_obsolete, place
 from tests.orchestration.policies_of_a_shop import ACCESS, PURPOSES, write_policies
 

@@ -65,7 +65,7 @@ class Marks:
         Those of batches in `besides` are not given: they are being decided.
         """
         kinds = {**keys.schema, BATCH: pl.Int64, ROW: pl.Int64, ORDER: pl.Int64, FRESH: pl.Boolean}
-        if self._anew or keys.is_empty() or not storage.exists(self._lake, self._place):
+        if self._anew or keys.is_empty() or not storage.is_there(self._lake, self._place):
             return pl.DataFrame(schema=kinds)
         # A key's own column may be called `key` or `order` too.
         hashed = keys.with_columns(self._hash(keys).alias(_HASH))
@@ -77,7 +77,7 @@ class Marks:
 
     def commit(self, marks: pl.DataFrame, *, batches: Collection[int]) -> None:
         """Let the marks of these batches be exactly these: the key's columns, `_batch`, `_row`, ORDER."""
-        there = storage.exists(self._lake, self._place)
+        there = storage.is_there(self._lake, self._place)
         if marks.is_empty() and not there:
             return
         old = self._files_of(batches) if there else []
@@ -88,7 +88,7 @@ class Marks:
             try:
                 others = ~pl.col(BATCH).is_in(list(batches))
                 # looked for again: the lease may have finished what a dead run had begun
-                stale = self._files_of(batches) if storage.exists(self._lake, self._place) else []
+                stale = self._files_of(batches) if storage.is_there(self._lake, self._place) else []
                 tx.rewrite(stale, lambda path: scan_files([path], SCHEMA).filter(others).collect())
                 if marks.height:
                     named = marks.select(self._hash(marks), pl.col(ORDER).alias(AT), BATCH, ROW)

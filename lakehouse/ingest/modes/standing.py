@@ -42,7 +42,7 @@ class Standing:
     def __init__(self, lake: Lake, table: Table, rows: WriteBehind, schema: pa.Schema, *, anew: bool) -> None:
         self.rows = rows
         self._schema = schema
-        present = () if anew or not storage.exists(lake, table.id) else storage.snapshot(lake, table.id).files
+        present = () if anew or not storage.is_there(lake, table.id) else storage.snapshot(lake, table.id).files
         self._there = dict.fromkeys(present)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -325,3 +326,48 @@ def test_only_whole_files_are_taken(lake):
     marked = deliver(lake, HEAD, "marked.csv")
     deliver(lake, b"", "marked.csv.done")
     assert consent_files.waiting(lake, now) == sorted([old, marked])
+
+
+BAD = HEAD + "client,4,offers,perhaps,,crm,\n"
+
+
+def test_a_link_is_not_followed(lake, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("the lake's keys")
+    os.utime(secret, (0, 0))
+    folder = deliver(lake, HEAD).parent
+    (folder / "keys.csv").symlink_to(secret)
+    assert (folder / "keys.csv") not in consent_files.waiting(lake, lake.now())
+
+
+def test_bad_lines_of_a_file_with_the_longest_name_stay(lake, banking):
+    path = deliver(lake, BAD, "ü" * 125 + ".csv")
+    os.utime(path, (0, 0))
+    assert consent_files.waiting(lake, lake.now()) == [path]
+    taken = consent_files.take(lake, banking, path, asks=ASKS)
+    assert len(taken.bad) == 1
+    (kept,) = (lake.landing_root / "consent").iterdir()
+    assert (kept.suffix, kept.read_text()) == (".bad", BAD)
+
+
+def test_bad_lines_are_read_by_whom_the_file_was_read_by(lake, banking):
+    path = deliver(lake, BAD)
+    path.chmod(0o640)
+    consent_files.take(lake, banking, path, asks=ASKS)
+    (kept,) = (lake.landing_root / "consent").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+
+
+def test_two_may_take_one_file(lake, banking, monkeypatch):
+    path = deliver(lake, HEAD + f"client,{ID},offers,given,,crm,\n")
+    record = consent.record
+
+    def overtaken(*told, **more):
+        monkeypatch.setattr(consent, "record", record)
+        assert consent_files.take(lake, banking, path, asks=ASKS).recorded == 1
+        return record(*told, **more)
+
+    monkeypatch.setattr(consent, "record", overtaken)
+    assert consent_files.take(lake, banking, path, asks=ASKS).recorded == 0
+    assert given(lake) == {surrogate(lake)}
+    assert consent_files.take(lake, banking, path, asks=ASKS) == consent_files.Taken(0, ())

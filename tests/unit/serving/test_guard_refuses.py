@@ -23,6 +23,8 @@ def refusal(sql, kind=RefusedError):
         ("select read_text('x') from claims_claim", "1:8", "`read_text` is not available", ""),
         ("select\n  uper(note)\nfrom claims_claim", "2:3", "`uper` is not available", "did you mean `upper`?"),
         ("select * from claims_clam", "1:15", "no view `claims_clam`", "did you mean `claims_claim`?"),
+        ("select * from claims.claim", "1:15", "only views of `fraud`", "did you mean `claims_claim`?"),
+        ("select * from staged.claims.claim", "1:15", "only views of `fraud`", "did you mean `claims_claim`?"),
         ("select * from triage.claims_claim", "1:15", "only views of `fraud`", "without schema"),
         ("select 1; select 2", "the query", "one statement", "one `select` at a time"),
         ("drop table x", "1:1", "only queries", "`select`"),

@@ -34,3 +34,20 @@ def test_only_the_kind_is_told(said, kind, wrapper):
     assert told.hint
     assert "Jana" not in str(told)
     assert "4711" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ('column "city" must appear in the GROUP BY clause', "`group by`"),
+        ("WHERE clause cannot contain aggregates!", "`having`"),
+        ('Ambiguous reference to column name "city"', "`view.column`"),
+        ("No function matches the given name and argument types 'sum(VARCHAR)'", "cast"),
+        ('Table "c" does not have a column named "citi"', "lacks it"),
+        ("something new", "`select * from VIEW limit 1`"),
+    ],
+)
+def test_what_does_not_fit_comes_with_advice(said, advice):
+    told = failures.told(RuntimeError(f"Binder Error: {said} {SECRET}"), seconds=1, memory=1)
+    assert advice in str(told.hint)
+    assert "Jana" not in f"{told} {told.hint}"
