@@ -108,8 +108,10 @@ def _derived(project: Project, policies: Examined) -> list[Finding]:
     """Taint of curated and feature tables, under the policy as far as there is one."""
     from lakehouse.transform.derived import find_derived_mistakes
 
-    # A policy's own mistakes are told by themselves; what is personal is known without it.
-    return find_derived_mistakes(project, None if _errors(policies.findings) else policies.policy)
+    if not _errors(policies.findings):
+        return find_derived_mistakes(project, policies.policy)
+    # A policy's own mistakes are told by themselves. What is personal is known without it, but not what is needless.
+    return _errors(find_derived_mistakes(project, None))
 
 
 def _verdicts(root: Path, tables: Iterable[Table], against: str) -> tuple[Verdict, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.console import Console
+    from rich.table import Table as Grid
 
     from lakehouse.contract.model import Column, Project, Table
     from lakehouse.policy.explain import Access, Denial, Question, Seen
@@ -207,9 +208,7 @@ def _show_matrix(console: Console, table: Table, seeing: Sequence[Access]) -> No
         cells = [access.columns[place] for access in seeing]
         lines.append([column.name, cells[0].sensitivity.name.lower(), *(_cell(seen) for seen in cells)])
     # A terminal wraps long lines; a table that is made to fit it loses whole columns.
-    narrow, console.width = console.width, _WIDEST
-    console.print(output.grid(None, headings, lines))
-    console.width = narrow
+    _print_wide(console, output.grid(None, headings, lines))
 
 
 def _show_column(console: Console, policy: Policy, column: Column, seeing: Sequence[Access]) -> None:
@@ -220,7 +219,7 @@ def _show_column(console: Console, policy: Policy, column: Column, seeing: Seque
         seen = next(each for each in access.columns if each.column == column)
         reasons = "\n".join(map(str, explain_words.decided(policy, seen)))
         lines.append([access.purpose.name, _named(access.groups), _cell(seen), Text(reasons, overflow="fold")])
-    console.print(output.grid(None, ["purpose", "group", "shows", "decided by"], lines))
+    _print_folded(console, output.grid(None, ["purpose", "group", "shows", "decided by"], lines))
 
 
 def _show_rows(console: Console, policy: Policy, seeing: Iterable[Access]) -> None:
@@ -230,9 +229,25 @@ def _show_rows(console: Console, policy: Policy, seeing: Iterable[Access]) -> No
     for access in seeing:
         reasons = "\n".join(map(str, explain_words.rows(access)))
         count = str(explain.people(policy, access.groups))
-        lines.append([access.purpose.name, _named(access.groups), count, Text(reasons, overflow="fold")])
+        copied = " from copies" if access.purpose.isolation == "copy" else ""
+        purpose = Text(access.purpose.name) + Text(copied, "dim")
+        lines.append([purpose, _named(access.groups), count, Text(reasons, overflow="fold")])
     console.print()
-    console.print(output.grid(None, ["purpose", "group", "#people", "rows"], lines))
+    _print_folded(console, output.grid(None, ["purpose", "group", "#people", "rows"], lines))
+
+
+def _print_folded(console: Console, grid: Grid) -> None:
+    """Within a terminal's width; whole lines for who reads it otherwise, so that no place is torn apart."""
+    if console.is_terminal:
+        console.print(grid)
+    else:
+        _print_wide(console, grid)
+
+
+def _print_wide(console: Console, grid: Grid) -> None:
+    narrow, console.width = console.width, _WIDEST
+    console.print(grid)
+    console.width = narrow
 
 
 def _show_denied(console: Console, denied: Sequence[Denial]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +100,16 @@ def test_a_project_without_models_asks_nobody(copied, monkeypatch):
     shutil.rmtree(copied / "dbt")
     monkeypatch.setattr(dbt_compile.dbt_run, "invoke_quietly", lambda *_, **__: pytest.fail("asked dbt"))
     assert mistakes(copied) == []
+
+
+def test_a_broken_policy_calls_no_declaration_needless(copied, project_root):
+    """Without the policy's classes nobody knows; following such a warning would make `check` fail once it is mended."""
+    shutil.copy(project_root / "pyproject.toml", copied)
+    purposes = copied / "policies/purposes.yaml"
+    purposes.write_text(f"{purposes.read_text()}\nnonsense: 1\n")
+    program = Path(sys.executable).with_name("lakehouse")
+    done = subprocess.run([program, "check", "--json"], cwd=copied, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    findings = json.loads(done.stdout)["findings"]
+    assert "purposes.yaml" in findings[0]["where"]
+    assert not [each for each in findings if each["code"].startswith("declassified")]
