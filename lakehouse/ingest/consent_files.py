@@ -65,6 +65,12 @@ def waiting(lake: Lake, now: dt.datetime) -> list[Path]:
     return sorted(path for path in named if _has_settled(path, now))
 
 
+def left(lake: Lake) -> int:
+    """How many files of bad lines wait in the folder for somebody to mend them."""
+    folder = lake.landing_root / FOLDER
+    return sum(path.suffix == BAD for path in folder.iterdir()) if folder.is_dir() else 0
+
+
 def take(lake: Lake, project: Project, file: Path, *, asks: Mapping[str, str]) -> Taken:
     """Record a file's lines and remove it, but for the bad ones; the second time that the same bytes come adds nothing.
 

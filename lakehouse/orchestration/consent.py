@@ -25,13 +25,13 @@ SENSOR = "landed_consent"
 KEY = dg.AssetKey(["system", "consent_current"])
 CHECK = "every_line_was_read"
 _COLUMNS = {
-    "entity": ("string", "user.unique_id.pseudonymous"),
-    "purpose": ("string", "system.operations"),
-    "given": ("boolean", "system.operations"),
-    "expires_on": ("date", "system.operations"),
-    "type": ("string", "system.operations"),
-    "valid_from": ("timestamp", "system.operations"),
-    "derived": ("boolean", "system.operations"),
+    "entity": ("string", "user.unique_id.pseudonymous", "surrogate of whose rows they are"),
+    "purpose": ("string", "system.operations", "for what"),
+    "given": ("boolean", "system.operations", "given, or withdrawn"),
+    "expires_on": ("date", "system.operations", "last day of something given; empty: it lasts"),
+    "type": ("string", "system.operations", "entity type"),
+    "valid_from": ("timestamp", "system.operations", "since when"),
+    "derived": ("boolean", "system.operations", "said by another entity that decides for it"),
 }
 
 
@@ -76,7 +76,10 @@ def consent_sensor() -> dg.SensorDefinition:
 def _asset(project: Project, policy: Policy, asking: Sequence[Showing]) -> dg.AssetsDefinition:
     described = "Whose consent is in force for what: the last that each one said. Asked for by "
     described += ", ".join(f"`{showing.purpose.name}`" for showing in asking)
-    columns = [dg.TableColumn(name, kind, tags={"category": tag}) for name, (kind, tag) in _COLUMNS.items()]
+    columns = [
+        dg.TableColumn(name, kind, description=told, tags={"category": category})
+        for name, (kind, category, told) in _COLUMNS.items()
+    ]
     spec = dg.AssetSpec(
         KEY,
         group_name=KEY.path[0],
@@ -86,7 +89,9 @@ def _asset(project: Project, policy: Policy, asking: Sequence[Showing]) -> dg.As
         description=f"{described}. A run takes what has landed in `consent/`.",
         metadata={"dagster/column_schema": dg.TableSchema(columns=columns)},
     )
-    check = dg.AssetCheckSpec(CHECK, asset=KEY, description="Bad lines wait in the folder, in files `*.bad`.")
+    check = dg.AssetCheckSpec(
+        CHECK, asset=KEY, description="No file `*.bad` waits in the folder: bad lines are kept in those."
+    )
 
     @dg.multi_asset(name="take_consent", specs=[spec], check_specs=[check], required_resource_keys={LAKE})
     def take_consent(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:

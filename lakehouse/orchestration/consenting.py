@@ -76,6 +76,7 @@ def taken(access: LakeAccess, project: Project, policy: Policy, *, check: str) -
         lake = access.open()
         files = consent_files.waiting(lake, lake.now())
         found = [consent_files.take(lake, project, file, asks=asks) for file in files]
+        left = consent_files.left(lake)
         consent.renew(lake, project, asks=asks)
         there = storage.exists(lake, consent.CURRENT)
         version = storage.snapshot(lake, consent.CURRENT).version if there else None
@@ -90,9 +91,9 @@ def taken(access: LakeAccess, project: Project, policy: Policy, *, check: str) -
         check_results=[
             dg.AssetCheckResult(
                 check_name=check,
-                passed=not bad,
+                passed=not left,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"bad_lines": bad.total(), "reasons": dict(bad)},
+                metadata={"files_waiting": left, "bad_lines": bad.total(), "reasons": dict(bad)},
             )
         ],
     )
