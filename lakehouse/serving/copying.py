@@ -26,7 +26,8 @@ from lakehouse.policy.copies import Copy, copies, copy_of, has_ended
 from lakehouse.policy.frame import ALIAS
 from lakehouse.policy.views import BASE, CONSENT, view_name
 from lakehouse.serving.consenting import consent_in_force
-from lakehouse.storage.views import let_read, rows_tree
+from lakehouse.serving.views import on_files
+from lakehouse.storage.views import let_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,10 +148,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, copy: Copy, reads: Mapping[str,
     for snapshot in reads.values():
         let_read(connection, snapshot)
     where = str(copy.table.id)
-    tree = copy.tree.copy()
-    for table in list(tree.find_all(exp.Table)):
-        rows = rows_tree(reads[f"{table.db}.{table.name}"])
-        table.replace(rows.subquery(exp.to_identifier(table.alias_or_name, quoted=True)))
+    tree = on_files(copy.tree, reads, where=where)
     try:
         reader = connection.sql(tree.sql(dialect="duckdb", identify=True)).to_arrow_reader(_BATCH)
     except duckdb.Error:

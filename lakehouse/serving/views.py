@@ -55,18 +55,25 @@ class ServedView:
         after what may not in one filter, but that is its heuristics, not its promise.) Columns that a query does not
         ask for are still not read. A view without hidden rows needs no barrier: there predicates see what is shown.
         """
-        tree = self.tree.copy()
-        for table in list(tree.find_all(exp.Table)):
-            table.replace(self._rows_of(table))
+        tree = on_files(self.tree, self.reads, where=self.name)
         if self.hides_rows():
             tree = exp.select(exp.Star()).from_(tree.subquery("visible")).limit(ALL_ROWS)
         name = exp.Table(this=exp.to_identifier(self.name, quoted=True))
         return exp.Create(this=name, kind="VIEW", expression=tree)
 
-    def _rows_of(self, table: exp.Table) -> exp.Subquery:
-        snapshot = self.reads.get(f"{table.db}.{table.name}")
+
+def on_files(tree: exp.Select, reads: Mapping[str, Snapshot], *, where: str) -> exp.Select:
+    """A compiled select on the files of these versions (`schema.name` of each relation -> version).
+
+    Raises:
+        StorageError: it reads a relation that is not among them.
+    """
+    made = tree.copy()
+    for table in list(made.find_all(exp.Table)):
+        snapshot = reads.get(f"{table.db}.{table.name}")
         if snapshot is None:
             raise StorageError(
-                "a view reads a table that is not in the lake", where=self.name, hint="run `lakehouse check`"
+                "a view reads a table that is not in the lake", where=where, hint="run `lakehouse check`"
             )
-        return rows_tree(snapshot).subquery(exp.to_identifier(table.alias_or_name, quoted=True))
+        table.replace(rows_tree(snapshot).subquery(exp.to_identifier(table.alias_or_name, quoted=True)))
+    return made
