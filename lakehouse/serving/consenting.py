@@ -28,6 +28,6 @@ def consent_in_force(lake: Lake, project: Project, policy: Policy) -> Snapshot:
     """`consent_current`, made anew first where something that it is made of has changed."""
     asks = consent.asks_of({name: purpose.consent for name, purpose in policy.purposes.items()})
     consent.renew(lake, project, asks=asks)  # INVARIANT: a withdrawal is seen by the next query
-    if storage.exists(lake, consent.CURRENT):
+    if storage.is_there(lake, consent.CURRENT):
         return storage.snapshot(lake, consent.CURRENT)
     return Snapshot(consent.CURRENT, 0, (), _NO_CONSENT, 0, 0)

@@ -52,7 +52,7 @@ def make_copies(lake: Lake, project: Project, policy: Policy, purpose: str) -> t
     Raises:
         StorageError: a copy cannot be made; never with a value of a row.
     """
-    there = (table for table in copies(policy, project.tables, purpose) if storage.exists(lake, table.id))
+    there = (table for table in copies(policy, project.tables, purpose) if storage.is_there(lake, table.id))
     made: list[str] = []
     for table in there:
         name = view_name(policy, purpose, table)
@@ -96,7 +96,7 @@ def open_copy(lake: Lake, policy: Policy, purpose: str, table: Table) -> Snapsho
     present = storage.snapshot(lake, table.id).schema.names
     wanted = copy_of(policy, purpose, table, day=lake.now().date(), present=present)
     target = place(wanted.name)
-    if storage.exists(lake, target):
+    if storage.is_there(lake, target):
         snapshot = storage.snapshot(lake, target)
         # INVARIANT: what an older policy showed is never read under a newer one
         if storage.inputs_of(lake, target, snapshot.version).get(_RULES) == wanted.rules:
